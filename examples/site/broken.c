@@ -34,6 +34,7 @@ route_cut(struct exchange *x)
 	x->response->ending = END_CLOSE;
 }
 
+/* Half of the body at once, then a pause, then the ending: the reset. */
 static bool
 reset_more(struct response *r)
 {
@@ -77,6 +78,7 @@ route_silent(struct exchange *x)
 	respond_nothing(x, END_HANG);
 }
 
+/* A whole chunk, and four bytes of one that promised 64. */
 static bool
 chunked_cut_more(struct response *r)
 {

@@ -95,6 +95,7 @@ parse_options(struct options *o, int argc, char **argv)
 	};
 	int option;
 
+	/* No short options: scripts that use these are read more than typed. */
 	while ((option = getopt_long(argc, argv, "", table, NULL)) != -1)
 		if (!parse_option(o, option))
 			return false;
@@ -150,6 +151,7 @@ announce(const struct options *o, const struct site *site)
 	return fflush(stdout) == 0;
 }
 
+/* The site is torn down in full, so that leak checkers have a clean view. */
 static int
 serve(const struct options *o)
 {

@@ -1,5 +1,8 @@
 /*
  * The routes that behave: pages, statuses, and windows into the server.
+ *
+ * Bodies of a size known beforehand are laid out on the stack; the others in
+ * a text of their own, because Content-Length comes before them.
  */
 #include "routes.h"
 #include "site.h"
@@ -72,6 +75,7 @@ route_status(struct exchange *x)
 	respond_no_body(x);
 }
 
+/* N tells pages apart in a list of URLs; there is nothing to look up. */
 void
 route_missing(struct exchange *x)
 {
@@ -151,6 +155,7 @@ route_stats(struct exchange *x)
 
 	for (size_t i = 0; i < routes_len; i++)
 		names[i] = routes[i].name[0] ? routes[i].name : "/";
+	/* Tell first, reset after: the reader sees what is thrown away. */
 	stats_write(&x->site->stats, names, routes_len, &body);
 	if (request_param(x->request, "reset").data) {
 		stats_reset(&x->site->stats);

@@ -128,6 +128,7 @@ parse_field(struct request *ret, struct slice name, struct slice value)
 	return 0;
 }
 
+/* Blanks in or before a name are how folding and smuggling begin. */
 static bool
 is_field_name(struct slice name)
 {

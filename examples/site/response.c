@@ -1,5 +1,9 @@
 /*
  * Building the responses of response.h.
+ *
+ * Design: head and body are appended to one text, so that a small response
+ * leaves in one send().  Running out of memory on the way is remembered by
+ * the text; the connection looks once, and closes rather than send a stump.
  */
 #include "response.h"
 #include "site.h"
@@ -59,6 +63,7 @@ http_date(char ret[static HTTP_DATE_SIZE], time_t when)
 	static const char months[][4] = {"Jan", "Feb", "Mar", "Apr",
 					 "May", "Jun", "Jul", "Aug",
 					 "Sep", "Oct", "Nov", "Dec"};
+	/* gcc believes that a year may have ten digits. */
 	char text[96];
 	struct tm tm;
 

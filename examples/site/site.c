@@ -165,7 +165,7 @@ site_accept(struct site *site)
 		int fd = accept4(site->listen_fd, NULL, NULL,
 				 SOCK_NONBLOCK | SOCK_CLOEXEC);
 
-		/* Whatever went wrong went wrong for that client only. */
+		/* None left, or whatever went wrong did so for one client. */
 		if (fd < 0)
 			return;
 		site->stats.connections++;
@@ -178,7 +178,8 @@ site_accept(struct site *site)
 	}
 }
 
-/* Until the next timer, in the whole milliseconds that epoll takes. */
+/* Until the next timer, rounded up, in the whole milliseconds that epoll takes.
+ */
 static int
 wait_ms(const struct site *site)
 {

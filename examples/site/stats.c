@@ -1,5 +1,9 @@
 /*
  * The counters of stats.h.
+ *
+ * Design: plain arrays that never grow.  Hosts are looked up one by one,
+ * which is quick because there are few of them; statuses and routes are
+ * indices.  Only what is not zero is written.
  */
 #include "stats.h"
 #include "base/assert.h"
@@ -26,6 +30,7 @@ gauge_end(struct gauge *g)
 static void
 gauge_reset(struct gauge *g)
 {
+	/* What is still in progress is part of the new peak already. */
 	g->requests = 0;
 	g->in_progress_max = g->in_progress;
 }

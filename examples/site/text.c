@@ -75,6 +75,10 @@ slice_number(struct slice s, uint64_t max, uint64_t *ret)
 	return true;
 }
 
+/*
+ * Growing is refused far below SIZE_MAX, so that the doubling below cannot
+ * run over.
+ */
 bool
 text_reserve(struct text *t, size_t more)
 {
