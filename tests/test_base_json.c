@@ -4,6 +4,8 @@
 #include <locale.h>
 #include <math.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -140,12 +142,36 @@ TEST(json, writes_the_largest_double)
 	weir__buf_fini(&buf);
 }
 
+/* Pashto has a radix character of two bytes.  Few machines have it built. */
+/* NOLINTBEGIN(cert-env33-c): the commands are ours. */
+static bool
+enter_pashto_locale(void)
+{
+	char dir[] = "/tmp/weir-locale-XXXXXX", command[256];
+	bool entered = false;
+
+	REQUIRE(mkdtemp(dir));
+	(void)snprintf(command, sizeof(command),
+		       "localedef -i ps_AF -f UTF-8 --no-archive %s/ps_AF",
+		       dir);
+	if (system(command) == 0 && setenv("LOCPATH", dir, 1) == 0)
+		entered = setlocale(LC_ALL, "ps_AF") != NULL;
+	(void)snprintf(command, sizeof(command), "rm -r %s", dir);
+	CHECK(system(command) == 0);
+	return entered;
+}
+/* NOLINTEND(cert-env33-c) */
+
 TEST(json, writes_a_point_in_any_locale)
 {
-	if (!setlocale(LC_ALL, "de_DE.UTF-8") && !setlocale(LC_ALL, "ps_AF") &&
-	    !setlocale(LC_ALL, "fr_FR.UTF-8"))
-		SKIP("no locale with a decimal comma is installed");
+	char native[16];
+
+	if (!enter_pashto_locale())
+		SKIP("localedef cannot build the locale ps_AF");
+	(void)snprintf(native, sizeof(native), "%.1f", 1.5);
+	REQUIRE(strlen(native) == 4);
 	CHECK_FIXED(1.5, 2, "1.50");
+	CHECK_FIXED(-12.0, 0, "-12");
 	weir__buf_fini(&buf);
 }
 

@@ -12,12 +12,12 @@
 #include <assert.h> /* static_assert */
 
 /* Write one line to stderr and abort.  Takes no lock and no memory. */
-_Noreturn void weir__assert_failed(const char *what, const char *file,
-				   int line, const char *function);
+_Noreturn void weir__assert_failed(const char *what, const char *file, int line,
+				   const char *function);
 
-#define weir_assert(condition) \
-	(__builtin_expect(!!(condition), 1) \
-		 ? (void)0 \
+#define weir_assert(condition)                                         \
+	(__builtin_expect(!!(condition), 1)                            \
+		 ? (void)0                                             \
 		 : weir__assert_failed(#condition, __FILE__, __LINE__, \
 				       __func__))
 

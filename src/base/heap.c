@@ -25,6 +25,7 @@ weir__heap_reserve(struct weir_heap *heap, size_t capacity)
 	return true;
 }
 
+/* An element left inside would go on believing that it is in a heap. */
 void
 weir__heap_fini(struct weir_heap *heap)
 {
@@ -93,6 +94,10 @@ weir__heap_remove(struct weir_heap *heap, struct weir_heap_node *node)
 	last = heap->nodes[--heap->len];
 	if (last == node)
 		return;
+	/*
+	 * The last element fills the hole.  It comes from another branch, so
+	 * it may be earlier than the parent here as well as later than a child.
+	 */
 	if (i > 0 && heap->nodes[(i - 1) / 2]->key > last->key)
 		heap_sift_up(heap, i, last);
 	else

@@ -41,12 +41,14 @@ json_level(const struct weir_json *j)
 	return UINT64_C(1) << (j->depth - 1);
 }
 
+/* At the top there is neither object nor array, and so no key either. */
 static bool
 json_in_object(const struct weir_json *j)
 {
 	return j->depth > 0 && (j->objects & json_level(j));
 }
 
+/* A comma, unless this is the first element of its level. */
 static void
 json_comma(struct weir_json *j)
 {
@@ -79,6 +81,7 @@ json_begin(struct weir_json *j, char bracket, bool object)
 	json_before_value(j);
 	weir_assert(j->depth < WEIR_JSON_DEPTH_MAX);
 	j->depth++;
+	/* The bits may be left over from a level that was closed. */
 	level = json_level(j);
 	j->objects = object ? j->objects | level : j->objects & ~level;
 	j->nonempty &= ~level;
@@ -118,6 +121,7 @@ weir__json_end_array(struct weir_json *j)
 	json_end(j, ']', false);
 }
 
+/* One character of ASCII that json_is_plain() turns down. */
 static void
 json_escape(struct weir_buf *b, char c)
 {

@@ -29,6 +29,7 @@ static const struct unit duration_units[] = {
 	{"m", NS_PER_M}, {"h", NS_PER_H},   {"d", NS_PER_D},   {NULL, 0},
 };
 
+/* No fraction and no "KB": the one is not exact, the other means 1000. */
 static const struct unit size_units[] = {
 	{"", 1},
 	{"K", INT64_C(1) << 10},
