@@ -3,14 +3,14 @@
  *
  * Design: the parent runs the tests one after the other, each in a child that
  * leads a process group of its own.  What the child has to say besides its
- * exit status stands in a page that both share, so it survives a crash and can
- * be written by any thread and any grandchild.  There is no longjmp out of a
- * check: that is what makes other harnesses go mute when a worker thread fails
- * one.  stdout belongs to the parent and to TAP; messages go to stderr, each
- * with one write(), so that those of several threads do not mix.
+ * exit status stands in a page that both share, so it survives a crash and any
+ * thread or grandchild can write it.  No check jumps out of a test: that is
+ * what makes other harnesses go mute when a worker thread fails one.  stdout
+ * belongs to TAP; messages go to stderr, each with one write().
  */
 #include "harness.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -20,7 +20,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/random.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -40,8 +39,6 @@ static double slow = 1;
 void
 test_add(struct test *test)
 {
-	(void)snprintf(test->title, sizeof(test->title), "%s: %s", test->suite,
-		       test->name);
 	for (char *c = test->title; *c; c++)
 		*c = *c == '_' ? ' ' : *c;
 	*tests_end = test;
@@ -49,46 +46,48 @@ test_add(struct test *test)
 }
 
 bool
-test_fail(const char *file, int line, const char *what, const char *format, ...)
+test_check(bool held, const char *file, int line, const char *what,
+	   const char *format, ...)
 {
 	char text[2048], message[1024];
 	va_list args;
 	int len;
 
+	if (held)
+		return true;
 	atomic_fetch_add(&verdict->failures, 1);
 	va_start(args, format);
 	(void)vsnprintf(message, sizeof(message), format, args);
 	va_end(args);
-	len = snprintf(text, sizeof(text), "# %s:%d: %.800s: %s\n", file, line,
-		       what, message);
-	if (len > (int)sizeof(text) - 1)
-		len = (int)sizeof(text) - 1;
+	len = snprintf(text, sizeof(text), "# %.200s:%d: %.700s: %s\n", file,
+		       line, what, message);
 	if (write(STDERR_FILENO, text, (size_t)len) < 0)
 		abort();
 	return false;
 }
 
 bool
-test_check_int(const char *file, int line, const char *what, intmax_t a,
-	       intmax_t b)
+test_check_int(intmax_t a, intmax_t b, const char *file, int line,
+	       const char *what)
 {
-	return a == b || test_fail(file, line, what, "%jd, %jd", a, b);
+	return test_check(a == b, file, line, what, "%jd, %jd", a, b);
 }
 
 bool
-test_check_str(const char *file, int line, const char *what, const char *a,
-	       const char *b)
+test_check_str(const char *a, const char *b, const char *file, int line,
+	       const char *what)
 {
-	if (a == b || (a && b && strcmp(a, b) == 0))
-		return true;
-	return test_fail(file, line, what, "\"%s\", \"%s\"", a ? a : "(NULL)",
-			 b ? b : "(NULL)");
+	bool held = a && b ? strcmp(a, b) == 0 : a == b;
+
+	return test_check(held, file, line, what, "\"%s\", \"%s\"",
+			  a ? a : "(NULL)", b ? b : "(NULL)");
 }
 
 /* Not exit(): other threads run, and may hold any lock that it would want. */
 void
-test_exit(void)
+test_require(const char *file, int line, const char *what)
 {
+	(void)test_check(false, file, line, what, "is false");
 	_exit(1);
 }
 
@@ -131,105 +130,89 @@ run_child(const struct test *test)
 	exit(0);
 }
 
-static int64_t
-now_ms(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 /*
- * Wait for the child until limit_ms; true if it ended.  It stays a zombie
- * (WNOWAIT), so that its group's number is not given to others before the
- * group has been killed.  Ctrl-C, or a runner that has had enough, ends the
- * group and then us.
+ * Wait for the child, false if it takes too long.  It stays a zombie (WNOWAIT),
+ * so that its group's number is not given to others before the group has been
+ * killed.  Ctrl-C, or a runner that has had enough, ends both.
  */
 static bool
-wait_child(pid_t pid, int64_t limit_ms)
+wait_child(pid_t pid, struct timespec limit)
 {
-	for (;;) {
-		int64_t left = limit_ms - now_ms();
-		struct timespec t = {left / 1000, left % 1000 * 1000000};
-		siginfo_t info = {0};
-		int sig;
+	siginfo_t info = {0};
+	int sig = SIGCHLD;
 
+	while (sig == SIGCHLD || (sig < 0 && errno == EINTR)) {
 		if (waitid(P_PID, (id_t)pid, &info,
-			   WEXITED | WNOHANG | WNOWAIT) < 0)
-			abort();
-		if (info.si_pid == pid || left <= 0)
-			return info.si_pid == pid;
-		sig = sigtimedwait(&signals, NULL, &t);
-		if (sig > 0 && sig != SIGCHLD) {
-			(void)kill(-pid, SIGKILL);
-			_exit(128 + sig);
-		}
+			   WEXITED | WNOHANG | WNOWAIT) == 0 &&
+		    info.si_pid)
+			return true;
+		sig = sigtimedwait(&signals, NULL, &limit);
 	}
+	if (sig < 0)
+		return false;
+	(void)kill(-pid, SIGKILL);
+	_exit(128 + sig);
 }
 
-/* Why the test did not pass, or an empty string. */
-static void
+/* Whether the test passed, and what its TAP line says behind the title. */
+static bool
 judge(bool in_time, int status, char *out, size_t size)
 {
 	unsigned failures = atomic_load(&verdict->failures);
-	bool told = atomic_load(&verdict->skipped) ||
-		    atomic_load(&verdict->finished);
+	bool skipped = atomic_load(&verdict->skipped);
 
-	*out = '\0';
 	if (!in_time)
-		(void)snprintf(out, size, "timed out");
+		(void)snprintf(out, size, " # timed out");
 	else if (WIFSIGNALED(status))
-		(void)snprintf(out, size, "SIG%s",
+		(void)snprintf(out, size, " # SIG%s",
 			       sigabbrev_np(WTERMSIG(status)));
 	else if (failures > 0)
-		(void)snprintf(out, size, "%u failed", failures);
+		(void)snprintf(out, size, " # %u failed", failures);
 	else if (WEXITSTATUS(status) != 0)
-		(void)snprintf(out, size, "exit status %d",
+		(void)snprintf(out, size, " # exit status %d",
 			       WEXITSTATUS(status));
-	else if (!told)
-		(void)snprintf(out, size, "exited before its end");
+	else if (!skipped && !atomic_load(&verdict->finished))
+		(void)snprintf(out, size, " # exited before its end");
+	else if (skipped)
+		(void)snprintf(out, size, " # SKIP %s", verdict->skip_reason);
+	else
+		*out = '\0';
+	return !*out || strncmp(out, " # SKIP", 7) == 0;
 }
 
 static bool
 run_test(const struct test *test, int number)
 {
-	int64_t limit_ms = (int64_t)(test->seconds * slow * 1000);
-	bool in_time, skipped;
-	char why[64];
+	struct timespec limit = {(time_t)(test->limit_s * slow), 0};
+	bool in_time, passed;
+	char remark[300];
 	int status;
 	pid_t pid;
 
 	*verdict = (struct verdict){0};
 	(void)fflush(stdout); /* or the child would print it once more */
 	pid = fork();
-	if (pid < 0)
-		abort();
 	if (pid == 0)
 		run_child(test);
 	(void)setpgid(pid, pid);
-	in_time = wait_child(pid, now_ms() + limit_ms);
-	(void)kill(-pid, SIGKILL); /* and whatever it has left running */
-	if (waitpid(pid, &status, 0) != pid)
+	in_time = pid > 0 && wait_child(pid, limit);
+	/* Whatever it has left running goes too. */
+	if (pid < 0 || kill(-pid, SIGKILL) < 0 || waitpid(pid, &status, 0) < 0)
 		abort();
-	judge(in_time, status, why, sizeof(why));
-	skipped = !*why && atomic_load(&verdict->skipped);
-	printf("%s %d - %s%s%s\n", *why ? "not ok" : "ok", number, test->title,
-	       *why      ? " # "
-	       : skipped ? " # SKIP "
-			 : "",
-	       skipped ? verdict->skip_reason : why);
-	return !*why;
+	passed = judge(in_time, status, remark, sizeof(remark));
+	printf("%s %d - %s%s\n", passed ? "ok" : "not ok", number, test->title,
+	       remark);
+	return passed;
 }
 
 static bool
 is_wanted(const struct test *test, char *const *pattern)
 {
-	bool all = !*pattern;
+	bool wanted = !*pattern;
 
 	for (; *pattern; pattern++)
-		all |= strstr(test->title, *pattern) != NULL;
-	return all;
+		wanted |= strstr(test->title, *pattern) != NULL;
+	return wanted;
 }
 
 static void
@@ -240,10 +223,8 @@ prepare(void)
 	if (text && strtod(text, NULL) > 0)
 		slow = strtod(text, NULL);
 	text = getenv("WEIR_TEST_SEED");
-	if (text)
-		seed = strtoull(text, NULL, 0);
-	else if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
-		abort();
+	seed = text ? strtoull(text, NULL, 0)
+		    : (uint64_t)arc4random() << 32 | arc4random();
 	verdict = mmap(NULL, sizeof(*verdict), PROT_READ | PROT_WRITE,
 		       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (verdict == MAP_FAILED)
@@ -267,13 +248,10 @@ main(int argc, char **argv)
 		wanted += is_wanted(t, argv);
 	if (!list)
 		printf("TAP version 13\n1..%d\n", wanted);
-	for (struct test *t = tests; t; t = t->next) {
-		if (!is_wanted(t, argv))
-			continue;
-		if (list)
+	for (struct test *t = tests; t; t = t->next)
+		if (is_wanted(t, argv) && list)
 			printf("%s\n", t->title);
-		else if (!run_test(t, ++number))
-			failed++;
-	}
+		else if (is_wanted(t, argv))
+			failed += !run_test(t, ++number);
 	return failed > 0 || wanted == 0;
 }
