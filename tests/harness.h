@@ -40,7 +40,7 @@ struct test {
 	}                                                                   \
 	static void test_##suite##_##name(void)
 
-#define CHECK(cond) CHECK_MSG(cond, "is false")
+#define CHECK(cond) test_check(!!(cond), __FILE__, __LINE__, #cond, "is false")
 #define CHECK_MSG(cond, ...) \
 	test_check(!!(cond), __FILE__, __LINE__, #cond, __VA_ARGS__)
 #define CHECK_EQ_INT(a, b)                                               \
