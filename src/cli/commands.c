@@ -1,0 +1,10 @@
+/*
+ * The commands there are, in the order of `weir --help`.  A file of its own,
+ * so that a test can have a list of its own.
+ */
+#include "cli/command.h"
+
+const struct weir_command *const weir__commands[] = {
+	&weir__cmd_fetch,
+	NULL,
+};

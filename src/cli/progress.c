@@ -1,0 +1,413 @@
+/*
+ * When and what the progress line, the events and the notes are written.  How
+ * the line looks is progress_line.c.
+ *
+ * Design: the screen is changed in one place, flush(), with one write() that
+ * takes the line away, prints what is to scroll, and paints the line again;
+ * so it never flickers and nothing of another process gets between.
+ *
+ *      event ─► events (rendered) ─┐
+ *      update ── 10 times a second ┴─► flush: erase, events, line
+ *      note ─────────────────────────► flush: erase, note, line
+ *
+ * Of the events of one second the first 20 are printed, so that a second's
+ * worth of a failing site is a screenful and the rest is a number.
+ *
+ * Locking: none; one thread at a time, says progress.h.
+ */
+#include "cli/progress.h"
+
+#include "base/json.h"
+#include "base/units.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define NS_PER_MS INT64_C(1000000)
+#define NS_PER_S  (1000 * NS_PER_MS)
+
+#define TICK_NS         (100 * NS_PER_MS)
+#define PLAIN_NS        (30 * NS_PER_S)
+#define JSON_NS         NS_PER_S
+#define EVENTS_A_SECOND 20
+
+/* How far back the smoothed rates look. */
+#define RATE_MEMORY_NS (5 * NS_PER_S)
+
+void
+weir__progress_init(struct weir_progress *p,
+		    const struct weir_progress_options *options)
+{
+	*p = (struct weir_progress){
+		.fd = options->fd,
+		.mode = options->mode,
+		.quiet = options->quiet,
+		.color = weir__term_color(options->color, options->fd),
+		.utf8 = weir__term_utf8(),
+		.flush_ns = -1,
+	};
+	if (p->mode == WEIR_PROGRESS_AUTO)
+		p->mode = weir__term_cursor(p->fd) ? WEIR_PROGRESS_BAR
+						   : WEIR_PROGRESS_PLAIN;
+}
+
+/* 0 when nothing says how wide the output is. */
+static unsigned
+columns_of(const struct weir_progress *p)
+{
+	return p->columns > 0 ? p->columns : weir__term_columns(p->fd);
+}
+
+/*
+ * A job that was put in the background leaves the line to the shell.  Where
+ * fd is no controlling terminal there is no foreground either.
+ */
+static bool
+in_background(const struct weir_progress *p)
+{
+	pid_t foreground = tcgetpgrp(p->fd);
+
+	return foreground > 0 && foreground != getpgrp();
+}
+
+/*
+ * Exponential smoothing over uneven steps.  The weight starts at 0 and grows
+ * as value does, so that value / weight is right from the first step on and
+ * does not have to climb from zero.
+ */
+static void
+rate_update(struct weir_progress_rate *r, uint64_t now, int64_t step_ns)
+{
+	double alpha = (double)step_ns / (double)(step_ns + RATE_MEMORY_NS);
+	double seconds = (double)step_ns / (double)NS_PER_S;
+	double gained = now >= r->last ? (double)(now - r->last) : 0;
+
+	r->value += alpha * (gained / seconds - r->value);
+	r->weight += alpha * (1 - r->weight);
+	r->last = now;
+}
+
+static void
+update_rates(struct weir_progress *p, const struct weir_progress_counts *counts)
+{
+	int64_t step_ns = counts->elapsed_ns - p->rated_ns;
+
+	if (step_ns < TICK_NS)
+		return;
+	rate_update(&p->jobs, counts->ok + counts->failed, step_ns);
+	rate_update(&p->bytes, counts->bytes, step_ns);
+	p->rated_ns = counts->elapsed_ns;
+}
+
+/* Erase, what is in text, and the line again if it is to be seen. */
+static void
+flush(struct weir_progress *p, const struct weir_buf *text, bool show_line)
+{
+	weir__buf_reset(&p->out);
+	if (p->shown)
+		weir__buf_puts(&p->out, "\r\033[K");
+	weir__buf_append(&p->out, weir__buf_str(text), text->len);
+	if (show_line)
+		weir__buf_append(&p->out, weir__buf_str(&p->line), p->line.len);
+	p->shown = show_line;
+	/* Without memory there is no line; the jobs matter more. */
+	if (!p->out.failed && p->out.len > 0)
+		(void)weir__term_write(p->fd, p->out.data, p->out.len);
+}
+
+static void
+json_event(struct weir_buf *buf, const char *type, const char *subject,
+	   const char *what, const char *note)
+{
+	struct weir_json j;
+
+	weir__json_init(&j, buf);
+	weir__json_begin_object(&j);
+	weir__json_key(&j, "type");
+	weir__json_puts(&j, type);
+	if (subject) {
+		weir__json_key(&j, "subject");
+		weir__json_puts(&j, subject);
+	}
+	weir__json_key(&j, "what");
+	weir__json_puts(&j, what);
+	if (note) {
+		weir__json_key(&j, "note");
+		weir__json_puts(&j, note);
+	}
+	weir__json_end_object(&j);
+	weir__buf_putc(buf, '\n');
+}
+
+static void
+json_counts(struct weir_buf *buf, const struct weir_progress_counts *c)
+{
+	const struct {
+		const char *key;
+		uint64_t value;
+	} fields[] = {
+		{"done", c->done},       {"total", c->total},
+		{"ok", c->ok},           {"failed", c->failed},
+		{"skipped", c->skipped}, {"retries", c->retries},
+		{"busy", c->busy},       {"width", c->width},
+		{"queued", c->queued},   {"bytes", c->bytes},
+	};
+	struct weir_json j;
+
+	weir__json_init(&j, buf);
+	weir__json_begin_object(&j);
+	weir__json_key(&j, "type");
+	weir__json_puts(&j, "progress");
+	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
+		weir__json_key(&j, fields[i].key);
+		weir__json_uint(&j, fields[i].value);
+	}
+	weir__json_key(&j, "total_final");
+	weir__json_bool(&j, c->total_final);
+	weir__json_key(&j, "elapsed_s");
+	weir__json_fixed(&j, (double)c->elapsed_ns / (double)NS_PER_S, 3);
+	weir__json_end_object(&j);
+	weir__buf_putc(buf, '\n');
+}
+
+/* Blanks, so that what is width columns wide fills columns. */
+static void
+pad(struct weir_buf *buf, unsigned width, unsigned columns)
+{
+	for (; width < columns; width++)
+		weir__buf_putc(buf, ' ');
+}
+
+static void
+mark(struct weir_buf *buf, const struct weir_progress *p,
+     enum weir_progress_kind kind)
+{
+	bool failed = kind == WEIR_PROGRESS_FAILED;
+
+	if (p->color)
+		weir__buf_puts(buf, failed ? "\033[31m" : "\033[33m");
+	if (p->utf8)
+		weir__buf_puts(buf, failed ? "✗" : "↻");
+	else
+		weir__buf_puts(buf, failed ? "x" : "~");
+	if (p->color)
+		weir__buf_puts(buf, "\033[0m");
+}
+
+/*
+ *  ✗ https://b.example/404.pdf            404 Not Found              (no retry)
+ *    |----- 35, more if wide ----|        |------- 25 -------|       |-- 16 --|
+ *
+ * Where there is no width to keep to, nothing is shortened.
+ */
+static void
+human_event(struct weir_progress *p, enum weir_progress_kind kind,
+	    const char *subject, const char *what, const char *note)
+{
+	unsigned columns = p->mode == WEIR_PROGRESS_BAR ? columns_of(p) : 0;
+	unsigned field = 35, room, width;
+	struct weir_buf *buf = &p->events;
+
+	if (columns > 0)
+		field = columns < 68 ? 20 : columns > 118 ? 70 : columns - 48;
+	weir__buf_putc(buf, ' ');
+	mark(buf, p, kind);
+	weir__buf_putc(buf, ' ');
+	width = weir__term_shorten(buf, subject, strlen(subject),
+				   columns > 0 ? field : UINT32_MAX, p->utf8);
+	pad(buf, width, field);
+	weir__buf_puts(buf, "  ");
+	room = note ? 7 + (unsigned)strlen(note) : 5;
+	room = columns > field + room + 25 ? columns - field - room : 25;
+	width = weir__term_shorten(buf, what, strlen(what),
+				   columns > 0 ? room : UINT32_MAX, p->utf8);
+	if (note) {
+		pad(buf, width, columns == 0 || columns >= 80 ? 25 : 0);
+		weir__buf_puts(buf, "  ");
+		weir__term_clean(buf, note, strlen(note), p->utf8);
+	}
+	weir__buf_putc(buf, '\n');
+}
+
+void
+weir__progress_event(struct weir_progress *p, enum weir_progress_kind kind,
+		     const char *subject, const char *what, const char *note)
+{
+	if (p->quiet || p->ended)
+		return;
+	if (p->window_events == EVENTS_A_SECOND) {
+		if (kind == WEIR_PROGRESS_FAILED)
+			p->more_failed++;
+		else
+			p->more_retried++;
+		return;
+	}
+	p->window_events++;
+	if (p->mode == WEIR_PROGRESS_JSON)
+		json_event(&p->events,
+			   kind == WEIR_PROGRESS_FAILED ? "failed" : "retry",
+			   subject, what, note);
+	else
+		human_event(p, kind, subject, what, note);
+}
+
+/* " … and 312 more failures, 5 more retries" */
+static void
+more_events(struct weir_progress *p)
+{
+	char failed[WEIR_FORMAT_SIZE], retried[WEIR_FORMAT_SIZE];
+	struct weir_buf *buf = &p->events;
+
+	if (p->more_failed + p->more_retried == 0)
+		return;
+	if (p->mode == WEIR_PROGRESS_JSON) {
+		weir__buf_printf(buf,
+				 "{\"type\":\"more\",\"failed\":%" PRIu64
+				 ",\"retry\":%" PRIu64 "}\n",
+				 p->more_failed, p->more_retried);
+		return;
+	}
+	weir__format_count(failed, sizeof(failed), p->more_failed);
+	weir__format_count(retried, sizeof(retried), p->more_retried);
+	weir__buf_puts(buf, p->utf8 ? " … and" : " ... and");
+	if (p->more_failed > 0)
+		weir__buf_printf(buf, " %s more failure%s", failed,
+				 p->more_failed == 1 ? "" : "s");
+	if (p->more_failed > 0 && p->more_retried > 0)
+		weir__buf_putc(buf, ',');
+	if (p->more_retried > 0)
+		weir__buf_printf(buf, " %s more retr%s", retried,
+				 p->more_retried == 1 ? "y" : "ies");
+	weir__buf_putc(buf, '\n');
+}
+
+/* A new second begins: say what the last one left out. */
+static void
+next_window(struct weir_progress *p, int64_t now_ns)
+{
+	more_events(p);
+	p->more_failed = 0;
+	p->more_retried = 0;
+	p->window_events = 0;
+	p->window_ns = now_ns;
+}
+
+/* A line of its own for logs and programs, when it is time for one. */
+static void
+add_periodic_line(struct weir_progress *p,
+		  const struct weir_progress_counts *counts)
+{
+	bool json = p->mode == WEIR_PROGRESS_JSON;
+
+	if (counts->elapsed_ns - p->line_ns < (json ? JSON_NS : PLAIN_NS))
+		return;
+	p->line_ns = counts->elapsed_ns;
+	if (json) {
+		json_counts(&p->events, counts);
+		return;
+	}
+	weir__progress_render(p, &p->events, counts, 0);
+	weir__buf_putc(&p->events, '\n');
+}
+
+/* Paint the line into p->line.  True: it differs from what is on screen. */
+static bool
+paint(struct weir_progress *p, const struct weir_progress_counts *counts)
+{
+	unsigned columns = columns_of(p);
+	bool changed;
+
+	weir__buf_reset(&p->out);
+	/* The last column is left free: some terminals wrap when it is used. */
+	weir__progress_render(p, &p->out, counts,
+			      columns > 1 ? columns - 1 : 79);
+	changed = p->out.len != p->line.len ||
+		  memcmp(weir__buf_str(&p->out), weir__buf_str(&p->line),
+			 p->out.len) != 0;
+	if (changed) {
+		weir__buf_reset(&p->line);
+		weir__buf_append(&p->line, weir__buf_str(&p->out), p->out.len);
+	}
+	return changed;
+}
+
+void
+weir__progress_update(struct weir_progress *p,
+		      const struct weir_progress_counts *counts)
+{
+	int64_t now_ns = counts->elapsed_ns;
+	bool bar = p->mode == WEIR_PROGRESS_BAR, changed = false;
+
+	if (p->quiet || p->ended)
+		return;
+	if (p->flush_ns >= 0 && now_ns - p->flush_ns < TICK_NS)
+		return;
+	p->flush_ns = now_ns;
+	update_rates(p, counts);
+	if (now_ns - p->window_ns >= NS_PER_S)
+		next_window(p, now_ns);
+	if (bar && in_background(p))
+		bar = false;
+	else if (bar)
+		changed = paint(p, counts);
+	else if (p->mode != WEIR_PROGRESS_NONE)
+		add_periodic_line(p, counts);
+	if (p->events.len > 0 || changed || bar != p->shown)
+		flush(p, &p->events, bar);
+	weir__buf_reset(&p->events);
+}
+
+void
+weir__progress_note(struct weir_progress *p, const char *text)
+{
+	struct weir_buf line = {0};
+
+	if (p->mode == WEIR_PROGRESS_JSON) {
+		json_event(&line, "note", NULL, text, NULL);
+	} else {
+		weir__term_clean(&line, text, strlen(text), p->utf8);
+		weir__buf_putc(&line, '\n');
+	}
+	flush(p, &line, p->shown);
+	weir__buf_fini(&line);
+}
+
+void
+weir__progress_status(struct weir_progress *p,
+		      const struct weir_progress_counts *counts)
+{
+	struct weir_buf line = {0};
+
+	if (p->mode == WEIR_PROGRESS_JSON) {
+		json_counts(&line, counts);
+	} else {
+		weir__progress_render(p, &line, counts, 0);
+		weir__buf_putc(&line, '\n');
+	}
+	flush(p, &line, p->shown);
+	weir__buf_fini(&line);
+}
+
+void
+weir__progress_hide(struct weir_progress *p)
+{
+	static const struct weir_buf nothing;
+
+	if (p->shown)
+		flush(p, &nothing, false);
+}
+
+void
+weir__progress_finish(struct weir_progress *p)
+{
+	if (p->ended)
+		return;
+	more_events(p);
+	flush(p, &p->events, false);
+	weir__buf_fini(&p->events);
+	weir__buf_fini(&p->line);
+	weir__buf_fini(&p->out);
+	p->ended = true;
+}
