@@ -1,0 +1,170 @@
+/*
+ * The native back end: Linux futexes, pthreads and the monotonic clock.
+ */
+#include "sync/clock.h"
+#include "sync/park.h"
+#include "sync/random.h"
+#include "sync/thread.h"
+
+#include "base/assert.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+int64_t
+weir_now_ns(void)
+{
+	struct timespec now;
+	int failed = clock_gettime(CLOCK_MONOTONIC, &now);
+
+	weir_assert(!failed);
+	return (int64_t)now.tv_sec * WEIR_S + now.tv_nsec;
+}
+
+/*
+ * FUTEX_WAIT_BITSET is the variant whose time-out is absolute, and on the
+ * monotonic clock (futex(2)).  Returns for any reason at all, which is why
+ * callers look at the word again.
+ */
+static int
+futex_wait(struct weir_park *park, uint32_t value, int64_t deadline_ns)
+{
+	struct timespec until, *timeout = NULL;
+
+	if (deadline_ns != WEIR_FOREVER) {
+		until.tv_sec = deadline_ns / WEIR_S;
+		until.tv_nsec = deadline_ns % WEIR_S;
+		timeout = &until;
+	}
+	if (syscall(SYS_futex, &park->state.value,
+		    FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, value, timeout,
+		    NULL, FUTEX_BITSET_MATCH_ANY) == 0)
+		return 0;
+	return errno;
+}
+
+bool
+weir__park_wait(struct weir_park *park, int64_t deadline_ns)
+{
+	if (deadline_ns < 0)
+		deadline_ns = 0;
+	if (!weir__u32_cas(&park->state, WEIR_PARK_IDLE, WEIR_PARK_PARKED,
+			   WEIR_ACQ_REL)) {
+		/* Acquire: pairs with the exchange in weir__park_signal(). */
+		weir_assert(weir__u32_load(&park->state, WEIR_ACQUIRE_ORDER) ==
+			    WEIR_PARK_SIGNALLED);
+		return true;
+	}
+	for (;;) {
+		int why = futex_wait(park, WEIR_PARK_PARKED, deadline_ns);
+
+		if (weir__u32_load(&park->state, WEIR_ACQUIRE_ORDER) ==
+		    WEIR_PARK_SIGNALLED)
+			return true;
+		if (why == ETIMEDOUT)
+			return !weir__u32_cas(&park->state, WEIR_PARK_PARKED,
+					      WEIR_PARK_IDLE, WEIR_ACQ_REL);
+		weir_assert(why == 0 || why == EINTR || why == EAGAIN);
+	}
+}
+
+void
+weir__park_kick(struct weir_park *park)
+{
+	syscall(SYS_futex, &park->state.value,
+		FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1, NULL, NULL, 0);
+}
+
+struct thread_start {
+	weir_thread_fn *fn;
+	void *arg;
+	char name[16];
+};
+
+static void *
+thread_main(void *arg)
+{
+	struct thread_start start = *(struct thread_start *)arg;
+
+	free(arg);
+	/* A thread without its name works as well. */
+	(void)pthread_setname_np(pthread_self(), start.name);
+	start.fn(start.arg);
+	return NULL;
+}
+
+/* All signals but those that a thread brings upon itself. */
+static void
+block_signals(sigset_t *ret_old)
+{
+	sigset_t block;
+
+	sigfillset(&block);
+	sigdelset(&block, SIGSEGV);
+	sigdelset(&block, SIGBUS);
+	sigdelset(&block, SIGILL);
+	sigdelset(&block, SIGFPE);
+	sigdelset(&block, SIGABRT);
+	sigdelset(&block, SIGTRAP);
+	sigdelset(&block, SIGSYS);
+	pthread_sigmask(SIG_SETMASK, &block, ret_old);
+}
+
+weir_status
+weir__thread_start(struct weir_thread *thread, const char *name,
+		   size_t stack_size, weir_thread_fn *fn, void *arg)
+{
+	struct thread_start *start = malloc(sizeof(*start));
+	pthread_attr_t attr;
+	sigset_t old;
+	int failed;
+
+	if (!start)
+		return WEIR_NOMEM;
+	start->fn = fn;
+	start->arg = arg;
+	strncpy(start->name, name, sizeof(start->name) - 1);
+	start->name[sizeof(start->name) - 1] = '\0';
+	if (pthread_attr_init(&attr)) {
+		free(start);
+		return WEIR_NOMEM;
+	}
+	failed = stack_size > 0 ? pthread_attr_setstacksize(&attr, stack_size)
+				: 0;
+	if (!failed) {
+		block_signals(&old);
+		failed = pthread_create(&thread->native, &attr, thread_main,
+					start);
+		pthread_sigmask(SIG_SETMASK, &old, NULL);
+	}
+	pthread_attr_destroy(&attr);
+	if (failed)
+		free(start);
+	return failed == 0 ? WEIR_OK : WEIR_SYSTEM;
+}
+
+void
+weir__thread_join(struct weir_thread *thread)
+{
+	int failed = pthread_join(thread->native, NULL);
+
+	weir_assert(!failed);
+}
+
+uint64_t
+weir__random_seed(void)
+{
+	uint64_t seed;
+
+	/* Early in boot there may be nothing; the clock still differs. */
+	if (getrandom(&seed, sizeof(seed), GRND_NONBLOCK) != sizeof(seed))
+		seed = (uint64_t)weir_now_ns();
+	return seed;
+}

@@ -1,0 +1,58 @@
+/*
+ * Parking: one thread waits at its own place until somebody signals it.
+ *
+ *      IDLE --wait--> PARKED --signal--> SIGNALLED
+ *        \------------signal--------------^
+ *
+ * A signal is kept until the owner resets the place, so one that comes before
+ * the wait ends the wait at once.  Further signals change nothing.
+ */
+#ifndef WEIR_SRC_SYNC_PARK_H
+#define WEIR_SRC_SYNC_PARK_H
+
+#include "sync/atomic.h"
+
+enum { WEIR_PARK_IDLE, WEIR_PARK_PARKED, WEIR_PARK_SIGNALLED };
+
+struct weir_park {
+	struct weir_u32 state;
+};
+
+/* Forget a signal.  The owner's, and only while nobody else may signal. */
+static inline void
+weir__park_init(struct weir_park *park)
+{
+	weir__u32_store(&park->state, WEIR_PARK_IDLE, WEIR_RELAXED);
+}
+
+/*
+ * Forget a signal while others may signal.  What they did before it is seen
+ * by the owner after this call: acquire, pairs with weir__park_signal().
+ */
+static inline void
+weir__park_reset(struct weir_park *park)
+{
+	weir__u32_exchange(&park->state, WEIR_PARK_IDLE, WEIR_ACQ_REL);
+}
+
+/*
+ * Wait until signalled or until deadline_ns of weir_now_ns().  True if there
+ * was a signal, even a late one.  The owner's.
+ */
+bool weir__park_wait(struct weir_park *park, int64_t deadline_ns);
+
+/*
+ * Signal.  True if the owner is asleep, or about to be, and needs a kick.
+ * The park must still be alive here; see README.md.
+ */
+static inline bool
+weir__park_signal(struct weir_park *park)
+{
+	return weir__u32_exchange(&park->state, WEIR_PARK_SIGNALLED,
+				  WEIR_ACQ_REL) == WEIR_PARK_PARKED;
+}
+
+/* Get the owner out of bed.  Never looks at *park, which may be gone. */
+void weir__park_kick(struct weir_park *park);
+
+#endif

@@ -1,0 +1,33 @@
+/*
+ * Threads.  Signals meant for the program are blocked in the ones made here:
+ * a library's workers must not run the host's handlers.  The signals by which
+ * a thread reports its own fault stay open.
+ */
+#ifndef WEIR_SRC_SYNC_THREAD_H
+#define WEIR_SRC_SYNC_THREAD_H
+
+#include <pthread.h>
+#include <stddef.h>
+#include <weir/base.h>
+
+#define weir_thread_local _Thread_local
+
+struct weir_thread {
+	pthread_t native;
+};
+
+typedef void weir_thread_fn(void *arg);
+
+/*
+ * Start fn(arg) on a new thread called name (cut at 15 bytes).  stack_size 0
+ * is the system's default.  WEIR_OK, WEIR_NOMEM or WEIR_SYSTEM.
+ */
+WEIR_NODISCARD weir_status weir__thread_start(struct weir_thread *thread,
+					      const char *name,
+					      size_t stack_size,
+					      weir_thread_fn *fn, void *arg);
+
+/* Wait until it has ended.  Once for each thread that was started. */
+void weir__thread_join(struct weir_thread *thread);
+
+#endif
