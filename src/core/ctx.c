@@ -1,0 +1,331 @@
+/*
+ * Contexts: one-way latches with a deadline and a parent.
+ *
+ * Design.  A context keeps a list of watches.  A child hangs in its parent's
+ * list by its own watch `up`, whose callback ends the child; a thread that
+ * waits hangs there by a watch that signals it.  Ending a context sets its
+ * state and fires its list, and so on downwards.
+ *
+ * There is no timer.  A deadline is inherited at birth (the earlier of one's
+ * own and the parent's), every waiter sleeps no longer than until then, and
+ * whoever asks for the status past the deadline ends the context on the spot.
+ * The objection: a context whose deadline has passed unseen has not told its
+ * children.  They need no telling; their deadlines are no later.
+ *
+ * Locking.  mu guards the list and the reason; state is written under mu and
+ * read without it.  Order: parent before child, since firing a parent's list
+ * locks the children.  Nobody who holds a child's mu asks for its parent's.
+ *
+ * Life.  Counted.  A child holds a reference to its parent; a parent holds
+ * none to its children, which leave its list before they die.
+ */
+#include "core/ctx.h"
+
+#include "base/assert.h"
+#include "sync/atomic.h"
+#include "sync/clock.h"
+#include "sync/mutex.h"
+#include "sync/park.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+struct weir_ctx {
+	/* fixed at creation */
+	weir_ctx *parent;
+	uint32_t depth;
+
+	/* atomic; the last one out frees */
+	struct weir_u32 refs;
+
+	/*
+	 * atomic; a weir_status.  Goes from OK to another value once, under
+	 * mu; release, pairs with the acquire in weir_ctx_status().
+	 */
+	struct weir_u32 state;
+
+	/* fixed while shared; a slot rearms it while it is the only owner */
+	int64_t deadline_ns;
+
+	struct weir_mutex mu;
+
+	/* guarded by mu */
+	struct weir_list watches;
+	weir_job *job;
+	char why[WEIR_ERROR_MAX];
+
+	/* guarded by the parent's mu */
+	struct weir_watch up;
+};
+
+static void
+ctx_fire_child(struct weir_watch *watch, weir_status status, const char *why)
+{
+	weir__ctx_end(weir_container_of(watch, weir_ctx, up), status, why);
+}
+
+static weir_status
+ctx_alloc(weir_ctx **out, weir_ctx *parent, int64_t deadline_ns)
+{
+	weir_ctx *ctx;
+
+	if (parent && parent->depth >= WEIR_CTX_DEPTH_MAX)
+		return WEIR_INVAL;
+	ctx = calloc(1, sizeof(*ctx));
+	if (!ctx)
+		return WEIR_NOMEM;
+	weir__u32_store(&ctx->refs, 1, WEIR_RELAXED);
+	weir__u32_store(&ctx->state, WEIR_OK, WEIR_RELAXED);
+	weir__mutex_init(&ctx->mu);
+	weir__list_init(&ctx->watches);
+	weir__watch_init(&ctx->up, ctx_fire_child);
+	ctx->deadline_ns = deadline_ns;
+	if (parent) {
+		ctx->parent = weir_ctx_ref(parent);
+		ctx->depth = parent->depth + 1;
+		ctx->deadline_ns =
+			weir__earlier_ns(deadline_ns, parent->deadline_ns);
+		weir__ctx_watch(parent, &ctx->up);
+	}
+	*out = ctx;
+	return WEIR_OK;
+}
+
+weir_status
+weir_ctx_new(weir_ctx **out, weir_ctx *parent, int64_t timeout_ns)
+{
+	int64_t deadline_ns = WEIR_FOREVER;
+
+	if (!out)
+		return WEIR_INVAL;
+	if (timeout_ns != WEIR_FOREVER)
+		deadline_ns = weir__deadline_ns(weir_now_ns(), timeout_ns);
+	return ctx_alloc(out, parent, deadline_ns);
+}
+
+weir_status
+weir__ctx_new_for_job(weir_ctx **out, weir_ctx *parent, weir_job *job)
+{
+	weir_status status = ctx_alloc(out, parent, WEIR_FOREVER);
+
+	if (status == WEIR_OK)
+		(*out)->job = job;
+	return status;
+}
+
+weir_ctx *
+weir_ctx_ref(weir_ctx *ctx)
+{
+	if (ctx) {
+		/* Relaxed: the caller's own reference keeps it alive. */
+		uint32_t before = weir__u32_add(&ctx->refs, 1, WEIR_RELAXED);
+
+		weir_assert(before > 0 && before < UINT32_MAX);
+	}
+	return ctx;
+}
+
+weir_ctx *
+weir_ctx_unref(weir_ctx *ctx)
+{
+	/* A loop instead of recursion: a chain may end all at once. */
+	while (ctx) {
+		weir_ctx *parent = ctx->parent;
+		/* Acq_rel: the last one sees what all others did. */
+		uint32_t before = weir__u32_sub(&ctx->refs, 1, WEIR_ACQ_REL);
+
+		weir_assert(before > 0);
+		if (before > 1)
+			break;
+		weir__ctx_unwatch(&ctx->up);
+		weir_assert(weir__list_empty(&ctx->watches));
+		weir__mutex_fini(&ctx->mu);
+		free(ctx);
+		ctx = parent;
+	}
+	return NULL;
+}
+
+void
+weir__ctx_watch(weir_ctx *ctx, struct weir_watch *watch)
+{
+	weir_status status;
+
+	weir_assert(!watch->ctx);
+	if (!ctx)
+		return;
+	weir__mutex_lock(&ctx->mu);
+	watch->ctx = ctx;
+	status = (weir_status)weir__u32_load(&ctx->state, WEIR_RELAXED);
+	if (status == WEIR_OK)
+		weir__list_append(&ctx->watches, &watch->link);
+	else
+		watch->fire(watch, status, ctx->why);
+	weir__mutex_unlock(&ctx->mu);
+}
+
+void
+weir__ctx_unwatch(struct weir_watch *watch)
+{
+	weir_ctx *ctx = watch->ctx;
+
+	if (!ctx)
+		return;
+	weir__mutex_lock(&ctx->mu);
+	weir__list_remove(&watch->link);
+	weir__mutex_unlock(&ctx->mu);
+	watch->ctx = NULL;
+}
+
+void
+weir__ctx_end(weir_ctx *ctx, weir_status status, const char *why)
+{
+	struct weir_list *link;
+
+	weir_assert(status != WEIR_OK);
+	weir__mutex_lock(&ctx->mu);
+	if (weir__u32_load(&ctx->state, WEIR_RELAXED) == WEIR_OK) {
+		snprintf(ctx->why, sizeof(ctx->why), "%s", why);
+		weir__u32_store(&ctx->state, status, WEIR_RELEASE_ORDER);
+		while ((link = weir__list_pop(&ctx->watches))) {
+			struct weir_watch *watch = weir_container_of(
+				link, struct weir_watch, link);
+
+			watch->fire(watch, status, ctx->why);
+		}
+	}
+	weir__mutex_unlock(&ctx->mu);
+}
+
+void
+weir_ctx_cancel(weir_ctx *ctx)
+{
+	weir_ctx_cancel_cause(ctx, "");
+}
+
+void
+weir_ctx_cancel_cause(weir_ctx *ctx, const char *why)
+{
+	if (ctx)
+		weir__ctx_end(ctx, WEIR_CANCELED, why ? why : "");
+}
+
+weir_status
+weir_ctx_status(weir_ctx *ctx)
+{
+	weir_status status;
+
+	if (!ctx)
+		return WEIR_OK;
+	status = (weir_status)weir__u32_load(&ctx->state, WEIR_ACQUIRE_ORDER);
+	if (status != WEIR_OK || ctx->deadline_ns == WEIR_FOREVER ||
+	    weir_now_ns() < ctx->deadline_ns)
+		return status;
+	weir__ctx_end(ctx, WEIR_TIMEDOUT, "");
+	return (weir_status)weir__u32_load(&ctx->state, WEIR_ACQUIRE_ORDER);
+}
+
+void
+weir_ctx_cause(weir_ctx *ctx, weir_error *ret)
+{
+	weir_status status = weir_ctx_status(ctx);
+
+	memset(ret, 0, sizeof(*ret));
+	ret->status = status;
+	if (status != WEIR_OK) {
+		weir__mutex_lock(&ctx->mu);
+		memcpy(ret->message, ctx->why, sizeof(ret->message));
+		weir__mutex_unlock(&ctx->mu);
+	}
+	if (ret->message[0] == '\0')
+		snprintf(ret->message, sizeof(ret->message), "%s",
+			 weir_status_message(status));
+}
+
+int64_t
+weir_ctx_deadline_ns(weir_ctx *ctx)
+{
+	return ctx ? ctx->deadline_ns : WEIR_FOREVER;
+}
+
+struct sleeper {
+	struct weir_watch watch;
+	struct weir_park park;
+};
+
+static void
+sleeper_fire(struct weir_watch *watch, weir_status status, const char *why)
+{
+	struct sleeper *sleeper =
+		weir_container_of(watch, struct sleeper, watch);
+
+	(void)status;
+	(void)why;
+	if (weir__park_signal(&sleeper->park))
+		weir__park_kick(&sleeper->park);
+}
+
+weir_status
+weir_ctx_sleep(weir_ctx *ctx, int64_t duration_ns)
+{
+	int64_t until_ns = weir__deadline_ns(weir_now_ns(), duration_ns);
+	struct sleeper sleeper;
+
+	weir__watch_init(&sleeper.watch, sleeper_fire);
+	weir__park_init(&sleeper.park);
+	weir__ctx_watch(ctx, &sleeper.watch);
+	weir__park_wait(&sleeper.park,
+			weir__earlier_ns(until_ns, weir_ctx_deadline_ns(ctx)));
+	weir__ctx_unwatch(&sleeper.watch);
+	return weir_ctx_status(ctx);
+}
+
+bool
+weir__ctx_is_unshared(weir_ctx *ctx)
+{
+	/* Acquire: pairs with the release of whoever gave a reference back. */
+	return weir__u32_load(&ctx->refs, WEIR_ACQUIRE_ORDER) == 1;
+}
+
+void
+weir__ctx_rearm(weir_ctx *ctx, int64_t deadline_ns)
+{
+	weir_assert(weir__ctx_is_unshared(ctx));
+	if (ctx->parent)
+		deadline_ns = weir__earlier_ns(deadline_ns,
+					       ctx->parent->deadline_ns);
+	ctx->deadline_ns = deadline_ns;
+	if (weir__u32_load(&ctx->state, WEIR_ACQUIRE_ORDER) == WEIR_OK)
+		return;
+	/*
+	 * It ended.  Leave the parent's list, if it was not the parent that
+	 * ended it, and join again, which ends it at once if it was.
+	 */
+	weir__ctx_unwatch(&ctx->up);
+	weir__mutex_lock(&ctx->mu);
+	weir__u32_store(&ctx->state, WEIR_OK, WEIR_RELAXED);
+	ctx->why[0] = '\0';
+	weir__mutex_unlock(&ctx->mu);
+	weir__ctx_watch(ctx->parent, &ctx->up);
+}
+
+void
+weir__ctx_forget_job(weir_ctx *ctx)
+{
+	weir__mutex_lock(&ctx->mu);
+	ctx->job = NULL;
+	weir__mutex_unlock(&ctx->mu);
+}
+
+weir_job *
+weir__ctx_job(weir_ctx *ctx)
+{
+	weir_job *job = NULL;
+
+	for (; ctx && !job; ctx = ctx->parent) {
+		weir__mutex_lock(&ctx->mu);
+		job = ctx->job;
+		weir__mutex_unlock(&ctx->mu);
+	}
+	return job;
+}

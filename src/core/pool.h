@@ -1,0 +1,436 @@
+/*
+ * The pool from the inside: what its files share.
+ *
+ *      pool.c      making, closing, resizing, statistics, freeing
+ *      record.c    where a job is: records, the shelf, keys
+ *      push.c      submit and next: jobs and results through queues
+ *      pull.c      run and map: jobs from a source, results to a sink
+ *      worker.c    the loops that take, run and give
+ *      attempt.c   one attempt: its context, its verdict, another try
+ *      shutdown.c  the three ways to stop
+ *      crash.c     the last words of a worker
+ *
+ * README.md has the life of a job, the lock order and the wake-up protocol.
+ */
+#ifndef WEIR_SRC_CORE_POOL_H
+#define WEIR_SRC_CORE_POOL_H
+
+#include <weir/job.h>
+#include <weir/pool.h>
+
+#include "base/heap.h"
+#include "base/list.h"
+#include "base/rng.h"
+#include "core/ctx.h"
+#include "core/wait.h"
+#include "sync/atomic.h"
+#include "sync/mutex.h"
+#include "sync/park.h"
+#include "sync/thread.h"
+
+/* The most jobs a worker takes at a time, when they are short. */
+#define WEIR_BATCH_MAX 32
+
+/*
+ * Where a record is.  A record in a worker's hands (running, or about to) is
+ * HELD; the others are in a list, or a heap, of the pool's.
+ */
+enum weir_place {
+	WEIR_PLACE_FREE,
+	WEIR_PLACE_QUEUED,  /* push form: accepted, waits for a slot */
+	WEIR_PLACE_READY,   /* may start now */
+	WEIR_PLACE_KEYED,   /* waits until fewer jobs of its key run */
+	WEIR_PLACE_BACKOFF, /* waits between two attempts */
+	WEIR_PLACE_HELD,
+	WEIR_PLACE_RESULT,  /* push form: finished, waits to be taken */
+	WEIR_PLACES
+};
+
+struct weir_key;
+
+/* One accepted job, from acceptance to delivery. */
+struct weir_record {
+	/* guarded by the pool's mu */
+	struct weir_list link;
+	enum weir_place place;
+	struct weir_key *key_held; /* set while it counts for its key */
+	struct weir_heap_node due;
+	bool hurried; /* its submitter gave up while it was in back-off */
+
+	/* fixed at creation */
+	weir_pool *pool;
+	void *in, *out;
+
+	/* owned by whoever has the record; fixed while it is in a list */
+	weir_ctx *submit_ctx; /* a reference, or NULL */
+	struct weir_watch watch; /* on submit_ctx, during back-off */
+	const weir_retry *retry; /* the pool's, or own_retry */
+	weir_retry own_retry;
+	int64_t timeout_ns;
+	int64_t accepted_ns, started_ns;
+	int64_t retry_after_ns; /* negative: none */
+	uint64_t key;
+	uint32_t priority;
+	weir_result result;
+};
+
+/* One key in use: how many of it run, and who waits.  Guarded by mu. */
+struct weir_key {
+	struct weir_list link; /* in a bucket, or free */
+	uint64_t key;
+	uint32_t running;
+	struct weir_list waiting;
+};
+
+enum weir_phase { WEIR_JOB_IDLE, WEIR_JOB_STARTED, WEIR_JOB_DONE };
+
+/* A slot. */
+struct weir_job {
+	/* fixed at creation */
+	struct weir_worker *worker;
+
+	/* owned by the worker */
+	struct weir_list link; /* its free or its busy slots */
+	struct weir_record *record;
+	weir_ctx *ctx; /* made at first use, kept for the next */
+	struct weir_watch submit_watch; /* on record->submit_ctx: ends ctx */
+	struct weir_watch cancel_watch; /* on ctx: tells the worker */
+	struct weir_heap_node timer;
+	bool cancel_sent;
+
+	/* owned by the job while it runs */
+	void *data;
+
+	/*
+	 * atomic; release in weir_job_done(), pairs with the acquire when the
+	 * worker looks
+	 */
+	struct weir_u32 phase;
+
+	/* guarded by the worker's done_mu */
+	struct weir_list done_link;
+	weir_status status;
+};
+
+struct weir_worker {
+	/* fixed at creation */
+	weir_pool *pool;
+	uint32_t index;
+
+	/* guarded by the pool's mu */
+	bool threaded;    /* has a thread that must be joined */
+	bool gone;        /* has left its loop */
+	struct weir_list resting; /* in the pool's list while it waits */
+	struct weir_list new_slots; /* given by a resize */
+	size_t slot_count;
+
+	/* written by whoever joins or starts it, one at a time */
+	struct weir_thread thread;
+
+	/* atomic; how many jobs it has in hand */
+	struct weir_u32 running;
+
+	/* owned by the worker */
+	struct weir_worker *outer; /* this thread's worker outside of this one */
+	void *state;
+	int64_t now_ns;     /* the clock, as of the last look */
+	int64_t cost_ns;    /* moving average of a job, in batches */
+	uint32_t batch_want;
+	struct weir_record *batch[WEIR_BATCH_MAX];
+	struct weir_record *spare[WEIR_BATCH_MAX];
+	uint32_t spare_len;
+	struct weir_list free_slots, busy_slots;
+	struct weir_heap timers;
+	uint64_t current_id; /* for the crash line */
+	void *signal_stack;
+
+	/* how others reach a worker of asynchronous jobs */
+	struct weir_park park;
+	struct weir_u32 ctx_fired; /* atomic; some slot's context is done */
+	struct weir_mutex done_mu;
+	struct weir_list done; /* guarded by done_mu */
+};
+
+enum weir_level {
+	WEIR_LEVEL_OPEN,
+	WEIR_LEVEL_DRAIN,
+	WEIR_LEVEL_SOON,
+	WEIR_LEVEL_NOW
+};
+
+/* The ends of the pool: push.c and pull.c have one each. */
+struct weir_ends {
+	/*
+	 * Take up to max jobs into w->batch without waiting for any.  *hungry
+	 * is set if the source had nothing just now.
+	 */
+	size_t (*take)(weir_pool *pool, struct weir_worker *w, size_t max,
+		       bool *hungry);
+	/* Deliver count finished records.  w is NULL outside of workers. */
+	void (*give)(weir_pool *pool, struct weir_worker *w,
+		     struct weir_record **records, size_t count);
+};
+
+struct weir_pool {
+	/* fixed at creation */
+	weir_pool_options options;
+	char name[32];
+	const struct weir_ends *ends;
+	void *ends_user; /* last argument of source and sink */
+	size_t record_stride, in_offset, out_offset;
+	bool async, pull;
+
+	struct weir_mutex mu;
+
+	/* guarded by mu */
+	uint32_t results_max;    /* push: room for results */
+	uint32_t count[WEIR_PLACES];
+	struct weir_list queues[WEIR_PRIORITY_LAST];
+	struct weir_list ready;
+	struct weir_list free;
+	struct weir_list results;
+	struct weir_heap backoff;
+	size_t record_count;
+	void **chunks;           /* all memory taken for records and slots */
+	size_t chunk_count;
+	struct weir_list *buckets; /* keys in use, by hash */
+	size_t bucket_count;
+	struct weir_list free_keys;
+	struct weir_rng rng;
+	int64_t limit_until_ns;  /* no token before this */
+	struct weir_worker **workers;
+	uint32_t worker_count;   /* entries of the array, gone ones too */
+	uint32_t awaited;        /* workers that have yet to call init */
+	weir_status init_status; /* the first that failed */
+	bool ran;                /* pull: run was called */
+	bool spawned;            /* workers were started once */
+	bool has_timekeeper, has_monitor;
+	int64_t blocked_ns, starved_ns;
+
+	struct weir_waitq room;    /* submitters: QUEUED < queue || closed */
+	struct weir_waitq taken;   /* collectors: RESULT > 0 || finished */
+	struct weir_waitq idle;    /* workers: something may have changed */
+	struct weir_waitq keeper;  /* the one idle worker that minds the time */
+	struct weir_waitq surplus; /* pull: workers not needed for short jobs */
+	struct weir_waitq monitor; /* pull: the one of them that looks after */
+	struct weir_waitq started; /* makers, new workers: awaited == 0 */
+	struct weir_waitq drained; /* shutdown: finished */
+	struct weir_list resting;  /* workers of asynchronous jobs */
+
+	/* guarded by mu, read without it; see README.md, "Waking up" */
+	struct weir_u32 width;     /* slots */
+	struct weir_u32 level;     /* enum weir_level */
+	struct weir_u32 events;
+	struct weir_u32 sleepers;
+	struct weir_u64 shelf_due_ns; /* when READY or BACKOFF has something */
+
+	/* pull: guarded by source_mu, read without it */
+	struct weir_mutex source_mu;
+	struct weir_u32 source_open, asking;
+	weir_status source_status;
+
+	/* pull: serialises the sink */
+	struct weir_mutex sink_mu;
+
+	/* serialises resizes; comes before mu */
+	struct weir_mutex resize_mu;
+
+	/* pull: workers that are not in surplus; atomic, written under mu */
+	struct weir_u32 active;
+
+	/*
+	 * The books.  accepted is written under mu (push) or source_mu (pull),
+	 * the others under mu or sink_mu; anybody reads.
+	 */
+	struct weir_u64 accepted, delivered, handed_back, ok, failed, retries;
+
+	/* made by new (push) or run (pull), under mu; then fixed */
+	weir_ctx *ctx;        /* parent of all jobs' contexts */
+	weir_ctx *intake_ctx; /* for the source; cancelled by close */
+	struct weir_watch run_watch; /* on ctx, in pull form */
+};
+
+/* record.c */
+
+/* Bytes of everything a pool owns come from here, so that free finds them. */
+WEIR_NODISCARD void *weir__pool_chunk_locked(weir_pool *pool, size_t bytes)
+	WEIR_REQUIRES(pool->mu);
+WEIR_NODISCARD weir_status weir__records_grow_locked(weir_pool *pool,
+						     size_t count)
+	WEIR_REQUIRES(pool->mu);
+/* A free record, or NULL if all are in use. */
+struct weir_record *weir__record_get_locked(weir_pool *pool)
+	WEIR_REQUIRES(pool->mu);
+/* Forget the job in it and make it free. */
+void weir__record_put_locked(weir_pool *pool, struct weir_record *record)
+	WEIR_REQUIRES(pool->mu);
+/* Let go of what a delivered record refers to.  No lock. */
+void weir__record_clear(struct weir_record *record);
+/* Move it from HELD to a list, or from a list to HELD. */
+void weir__record_enqueue_locked(weir_pool *pool, struct weir_record *record)
+	WEIR_REQUIRES(pool->mu);
+void weir__record_make_ready_locked(weir_pool *pool,
+				    struct weir_record *record)
+	WEIR_REQUIRES(pool->mu);
+void weir__record_back_off_locked(weir_pool *pool,
+				  struct weir_record *record, int64_t due_ns)
+	WEIR_REQUIRES(pool->mu);
+void weir__record_finish_locked(weir_pool *pool, struct weir_record *record)
+	WEIR_REQUIRES(pool->mu);
+struct weir_record *weir__record_take_result_locked(weir_pool *pool)
+	WEIR_REQUIRES(pool->mu);
+/*
+ * A held record that has a key: may it start?  If not it has been put aside
+ * until another of its key ends.
+ */
+WEIR_NODISCARD bool weir__key_admit_locked(weir_pool *pool,
+					   struct weir_record *record)
+	WEIR_REQUIRES(pool->mu);
+/* It does not run any more.  True if another one became ready. */
+bool weir__key_release_locked(weir_pool *pool, struct weir_record *record)
+	WEIR_REQUIRES(pool->mu);
+/* The next record that may start now, held, or NULL. */
+struct weir_record *weir__shelf_take_locked(weir_pool *pool, int64_t now_ns)
+	WEIR_REQUIRES(pool->mu);
+/* The next of the push queues, in order of priority, held, or NULL. */
+struct weir_record *weir__queue_take_locked(weir_pool *pool)
+	WEIR_REQUIRES(pool->mu);
+/*
+ * Take all that waits - queued, ready, keyed, in back-off - out into the two
+ * lists: those that never started, in order, and those that did.
+ */
+void weir__shelf_clear_locked(weir_pool *pool, struct weir_list *unstarted,
+			      struct weir_list *begun)
+	WEIR_REQUIRES(pool->mu);
+/* The books balance, or we stop here. */
+void weir__pool_check_locked(weir_pool *pool) WEIR_REQUIRES(pool->mu);
+
+/* pool.c */
+
+WEIR_NODISCARD weir_status weir__pool_new(weir_pool **out,
+					  const weir_pool_options *options,
+					  void *ends_user);
+/* Fill in a record that has just been accepted. */
+void weir__record_accept(struct weir_record *record,
+			 const weir_job_options *options, uint64_t id);
+/* Are these options for a single job fit to use? */
+WEIR_NODISCARD bool weir__job_options_are_valid(const weir_job_options *o);
+/* Copy what the caller's struct has, refuse what it has and we do not know. */
+WEIR_NODISCARD bool weir__options_copy(void *dest, size_t dest_size,
+				       const void *src, size_t src_size,
+				       size_t src_size_least);
+
+/*
+ * Start threads for the workers that should have one.  In pull form the first
+ * call returns worker 0, which the calling thread has to live.
+ */
+struct weir_worker *weir__pool_spawn(weir_pool *pool);
+/* Wait until the threads of all workers have ended. */
+void weir__pool_join_workers(weir_pool *pool);
+
+/* Pull form: the most jobs inside at once. */
+static inline uint32_t
+weir__pool_capacity(const weir_pool *pool)
+{
+	return weir__u32_load(&pool->width, WEIR_RELAXED) +
+	       pool->options.queue;
+}
+
+/* Accepted and not yet delivered or handed back. */
+static inline uint64_t
+weir__pool_inside(const weir_pool *pool)
+{
+	/*
+	 * Read in this order, it can only come out too large, never negative:
+	 * each job is accepted before it leaves.
+	 */
+	uint64_t out = weir__u64_load(&pool->delivered, WEIR_SEQ_CST) +
+		       weir__u64_load(&pool->handed_back, WEIR_SEQ_CST);
+
+	return weir__u64_load(&pool->accepted, WEIR_SEQ_CST) - out;
+}
+
+static inline enum weir_level
+weir__pool_level(const weir_pool *pool)
+{
+	return (enum weir_level)weir__u32_load(&pool->level, WEIR_SEQ_CST);
+}
+
+/* Intake is shut and nothing is left that a worker could have to do. */
+bool weir__pool_is_finished(weir_pool *pool);
+bool weir__pool_is_finished_locked(weir_pool *pool) WEIR_REQUIRES(pool->mu);
+
+/*
+ * Something changed that an idle worker may care about.  The locked form
+ * returns who is to be kicked after the lock.
+ */
+WEIR_NODISCARD struct weir_park *weir__pool_notify_locked(weir_pool *pool)
+	WEIR_REQUIRES(pool->mu);
+void weir__pool_notify(weir_pool *pool);
+void weir__pool_notify_all_locked(weir_pool *pool) WEIR_REQUIRES(pool->mu);
+/* After a job has left: tell everybody if it was the last one. */
+void weir__pool_notify_if_finished(weir_pool *pool);
+
+/* push.c, pull.c */
+
+extern const struct weir_ends weir__push_ends;
+extern const struct weir_ends weir__pull_ends;
+/* A batch took so long: how many at a time from now on, and by how many? */
+void weir__pull_adapt(struct weir_worker *w, size_t jobs, int64_t took_ns);
+/* With nothing in hand: sleep if others do the work better alone. */
+void weir__pull_rest(struct weir_worker *w);
+void weir__pull_wake_surplus_locked(weir_pool *pool) WEIR_REQUIRES(pool->mu);
+
+/* worker.c */
+
+/* The worker whose loop this thread is in, innermost first, or NULL. */
+struct weir_worker *weir__worker_self(void);
+bool weir__worker_is_of(weir_pool *pool);
+WEIR_NODISCARD weir_status weir__worker_new_locked(weir_pool *pool)
+	WEIR_REQUIRES(pool->mu);
+void weir__worker_free(struct weir_worker *w);
+/* Slots for jobs that the worker will pick up. */
+WEIR_NODISCARD weir_status weir__worker_add_slots_locked(struct weir_worker *w,
+							 size_t count)
+	WEIR_REQUIRES(w->pool->mu);
+/* The body of a worker's thread. */
+void weir__worker_main(void *worker);
+/* init, wait for the others, work, exit; what came of all the inits. */
+weir_status weir__worker_live(struct weir_worker *w);
+/* Wake a worker of asynchronous jobs out of its wait. */
+void weir__worker_wake(struct weir_worker *w);
+/* How many of the pool's slots are this worker's. */
+uint32_t weir__worker_share_locked(const struct weir_worker *w)
+	WEIR_REQUIRES(w->pool->mu);
+
+/* attempt.c */
+
+/*
+ * Make the slot ready for an attempt at record.  Anything but WEIR_OK is the
+ * attempt's end: its submitter gave up, or there was no memory.
+ */
+WEIR_NODISCARD weir_status weir__attempt_begin(weir_job *job,
+					       struct weir_record *record,
+					       int64_t now_ns);
+/*
+ * The attempt has ended.  True if the job has with it; false if it has been
+ * put on the shelf for another try.
+ */
+WEIR_NODISCARD bool weir__attempt_end(weir_job *job, weir_status status,
+				      int64_t run_ns, int64_t now_ns);
+/* Close the books of a job that ends with status and was not running. */
+void weir__record_conclude(struct weir_record *record, weir_status status,
+			   int64_t now_ns);
+
+/* shutdown.c */
+
+/* What waits is not going to run: hand it back or deliver it as cancelled. */
+void weir__pool_sweep(weir_pool *pool, weir_unstarted_fn *unstarted,
+		      void *user);
+
+/* crash.c */
+
+WEIR_NODISCARD void *weir__crash_stack_new(void);
+void weir__crash_stack_free(void *stack);
+
+#endif

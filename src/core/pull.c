@@ -1,0 +1,549 @@
+/*
+ * The pull form: run, poke and map.
+ *
+ * Design.  No thread exists only to move jobs.  A worker takes a batch from
+ * the source under one lock, runs it, and gives results to the sink under
+ * another.  When jobs are short the batch grows, and the other workers are
+ * parked, for then one worker does the work faster than several that contend
+ * for two locks; N stays the cap on jobs running at once.  A parked worker
+ * looks once a millisecond whether the active ones still get on, in case a
+ * job has turned out long after all.
+ *
+ *      source_mu: source()  ->  HELD by a worker  ->  sink_mu: sink()
+ *                                 |     ^
+ *                                 v     |
+ *                            shelf: READY, KEYED, BACKOFF   (mu)
+ *
+ * A job is accepted when the source has given it, and inside until the sink
+ * has returned; inside never exceeds workers + queue.
+ *
+ * Locking.  source_mu, then mu; sink_mu, with nothing below it but what the
+ * sink does.  The two are held while the host's source and sink run, which is
+ * what "called from one thread at a time" means; no other call of the API
+ * takes them.
+ */
+#include "core/pool.h"
+
+#include "base/assert.h"
+#include "core/limit.h"
+#include "sync/clock.h"
+
+#include <string.h>
+
+/* Costs between which the number of active workers stays as it is. */
+#define SHORT_JOB_NS 500
+#define LONG_JOB_NS 1000
+/* Batches grow while one takes less than the first, shrink above the second. */
+#define BATCH_SHORT_NS (5 * WEIR_US)
+#define BATCH_LONG_NS (10 * WEIR_US)
+#define MONITOR_NS (1 * WEIR_MS)
+
+/* A record to fill: the worker's own spare one, or one of the pool's. */
+static struct weir_record *
+spare_get(struct weir_worker *w)
+{
+	weir_pool *pool = w->pool;
+	struct weir_record *record;
+
+	if (w->spare_len > 0)
+		return w->spare[--w->spare_len];
+	weir__mutex_lock(&pool->mu);
+	record = weir__record_get_locked(pool);
+	weir__mutex_unlock(&pool->mu);
+	weir_assert(record);
+	return record;
+}
+
+static void
+spare_put(weir_pool *pool, struct weir_worker *w, struct weir_record *record)
+{
+	if (w && w->spare_len < WEIR_BATCH_MAX && !pool->async) {
+		w->spare[w->spare_len++] = record;
+		return;
+	}
+	weir__mutex_lock(&pool->mu);
+	weir__record_put_locked(pool, record);
+	weir__mutex_unlock(&pool->mu);
+}
+
+/* A token for one start.  Without one, say when to ask again. */
+static bool
+limit_admits(weir_pool *pool, int64_t now_ns)
+{
+	int64_t wait_ns;
+
+	if (!pool->options.limit ||
+	    weir_limit_try_take(pool->options.limit, &wait_ns) == WEIR_OK)
+		return true;
+	weir__mutex_lock(&pool->mu);
+	pool->limit_until_ns = weir__deadline_ns(now_ns, wait_ns);
+	weir__mutex_unlock(&pool->mu);
+	return false;
+}
+
+static void
+limit_return(weir_pool *pool)
+{
+	if (pool->options.limit)
+		weir__limit_return(pool->options.limit);
+}
+
+static bool
+intake_is_open(weir_pool *pool)
+{
+	return weir__pool_level(pool) == WEIR_LEVEL_OPEN &&
+	       weir__u32_load(&pool->source_open, WEIR_SEQ_CST);
+}
+
+/* May this job start, as far as its key is concerned? */
+static bool
+key_admits(weir_pool *pool, struct weir_record *record)
+{
+	bool admitted;
+
+	if (record->key == 0 || pool->options.key_slots == 0)
+		return true;
+	record->accepted_ns = weir_now_ns();
+	weir__mutex_lock(&pool->mu);
+	admitted = weir__key_admit_locked(pool, record);
+	weir__mutex_unlock(&pool->mu);
+	return admitted;
+}
+
+/*
+ * Ask the source for one job, with source_mu held and asking set.  WEIR_OK
+ * and a record in *ret: run it.  WEIR_OK and NULL: it waits for its key.
+ */
+static weir_status
+source_ask(weir_pool *pool, struct weir_worker *w, struct weir_record **ret)
+{
+	weir_job_options options = WEIR_JOB_OPTIONS_INIT;
+	struct weir_record *record = spare_get(w);
+	weir_status status;
+	uint64_t id;
+
+	status = pool->options.source(pool->intake_ctx, record->in, &options,
+				      pool->ends_user);
+	if (status == WEIR_OK && !weir__job_options_are_valid(&options))
+		status = WEIR_INVAL;
+	if (status != WEIR_OK) {
+		spare_put(pool, w, record);
+		return status;
+	}
+	id = weir__u64_add(&pool->accepted, 1, WEIR_SEQ_CST) + 1;
+	weir__record_accept(record, &options, id);
+	*ret = key_admits(pool, record) ? record : NULL;
+	return WEIR_OK;
+}
+
+static void
+source_note_end(weir_pool *pool, weir_status status)
+{
+	if (status == WEIR_BUSY)
+		return;
+	/* A source that gave up because intake was shut has not failed. */
+	if (status != WEIR_CLOSED && intake_is_open(pool))
+		pool->source_status = status;
+	weir__u32_store(&pool->source_open, 0, WEIR_SEQ_CST);
+}
+
+static size_t
+source_take(weir_pool *pool, struct weir_worker *w, size_t max, bool *hungry)
+{
+	weir_status status = WEIR_OK;
+	size_t count = 0;
+
+	weir__mutex_lock(&pool->source_mu);
+	weir__u32_store(&pool->asking, 1, WEIR_SEQ_CST);
+	while (count < max && intake_is_open(pool) &&
+	       weir__pool_inside(pool) < weir__pool_capacity(pool) &&
+	       limit_admits(pool, w->now_ns)) {
+		struct weir_record *record = NULL;
+
+		status = source_ask(pool, w, &record);
+		if (record)
+			w->batch[count++] = record;
+		else
+			limit_return(pool);
+		if (status != WEIR_OK) {
+			source_note_end(pool, status);
+			break;
+		}
+	}
+	weir__u32_store(&pool->asking, 0, WEIR_SEQ_CST);
+	weir__mutex_unlock(&pool->source_mu);
+	/* One look at the clock for all: they start right away. */
+	if (count > 0)
+		w->now_ns = weir_now_ns();
+	for (size_t i = 0; i < count; i++)
+		w->batch[i]->accepted_ns = w->now_ns;
+	*hungry = status == WEIR_BUSY;
+	if (status != WEIR_OK && status != WEIR_BUSY)
+		weir__pool_notify_if_finished(pool);
+	return count;
+}
+
+/* Jobs that have waited long enough go before new ones. */
+static size_t
+shelf_take(weir_pool *pool, struct weir_worker *w)
+{
+	struct weir_record *record;
+
+	if (!limit_admits(pool, w->now_ns))
+		return 0;
+	weir__mutex_lock(&pool->mu);
+	record = weir__shelf_take_locked(pool, w->now_ns);
+	weir__mutex_unlock(&pool->mu);
+	if (!record) {
+		limit_return(pool);
+		return 0;
+	}
+	w->now_ns = weir_now_ns();
+	w->batch[0] = record;
+	return 1;
+}
+
+static size_t
+pull_take(weir_pool *pool, struct weir_worker *w, size_t max, bool *hungry)
+{
+	size_t count = 0;
+
+	/* Somebody has to look at the clock for the run's deadline to count. */
+	(void)weir_ctx_status(pool->ctx);
+	if (weir__pool_level(pool) >= WEIR_LEVEL_SOON) {
+		weir__pool_sweep(pool, NULL, NULL);
+		return 0;
+	}
+	if ((int64_t)weir__u64_load(&pool->shelf_due_ns, WEIR_SEQ_CST) <=
+	    w->now_ns)
+		count = shelf_take(pool, w);
+	if (count == 0)
+		count = source_take(pool, w, max, hungry);
+	/* There was plenty: another worker may find some more. */
+	if (count == max &&
+	    weir__u32_load(&pool->sleepers, WEIR_SEQ_CST) > 0)
+		weir__pool_notify(pool);
+	return count;
+}
+
+static void
+pull_give(weir_pool *pool, struct weir_worker *w, struct weir_record **records,
+	  size_t count)
+{
+	uint64_t ok = 0;
+
+	weir__mutex_lock(&pool->sink_mu);
+	for (size_t i = 0; i < count; i++) {
+		struct weir_record *record = records[i];
+
+		pool->options.sink(&record->result, record->in, record->out,
+				   pool->ends_user);
+		ok += record->result.status == WEIR_OK;
+	}
+	weir__u64_bump(&pool->ok, ok);
+	weir__u64_bump(&pool->failed, count - ok);
+	weir__mutex_unlock(&pool->sink_mu);
+	for (size_t i = 0; i < count; i++) {
+		weir__record_clear(records[i]);
+		if (records[i]->key_held) {
+			weir__mutex_lock(&pool->mu);
+			weir__key_release_locked(pool, records[i]);
+			weir__mutex_unlock(&pool->mu);
+		}
+		spare_put(pool, w, records[i]);
+	}
+	weir__u64_add(&pool->delivered, count, WEIR_SEQ_CST);
+	/* There is room now, a key may be free, or it was the last one. */
+	if (weir__u32_load(&pool->sleepers, WEIR_SEQ_CST) > 0) {
+		weir__pool_notify(pool);
+		weir__pool_notify_if_finished(pool);
+	}
+}
+
+const struct weir_ends weir__pull_ends = {pull_take, pull_give};
+
+/* Is the rest of the pool worth waking, and may this worker sleep? */
+static bool WEIR_REQUIRES(pool->mu)
+may_park_locked(weir_pool *pool)
+{
+	return weir__u32_load(&pool->active, WEIR_RELAXED) > 1 &&
+	       intake_is_open(pool);
+}
+
+/*
+ * Mind the active workers, a look each MONITOR_NS.  Returns when woken, or
+ * when they have got nowhere since the last look: stuck in long jobs.
+ */
+static bool WEIR_REQUIRES(pool->mu)
+monitor_locked(weir_pool *pool)
+{
+	weir_status status = WEIR_BUSY;
+	bool stuck = false;
+
+	pool->has_monitor = true;
+	while (status == WEIR_BUSY && !stuck) {
+		uint64_t before =
+			weir__u64_load(&pool->delivered, WEIR_SEQ_CST);
+
+		status = weir__waitq_wait(&pool->monitor, &pool->mu, NULL,
+					  weir_now_ns() + MONITOR_NS);
+		stuck = weir__pool_inside(pool) > 0 &&
+			weir__u64_load(&pool->delivered, WEIR_SEQ_CST) ==
+				before;
+	}
+	pool->has_monitor = false;
+	return stuck;
+}
+
+void
+weir__pull_rest(struct weir_worker *w)
+{
+	weir_pool *pool = w->pool;
+
+	if (!pool->pull || w->cost_ns >= SHORT_JOB_NS ||
+	    weir__u32_load(&pool->active, WEIR_RELAXED) <= 1)
+		return;
+	weir__mutex_lock(&pool->mu);
+	if (may_park_locked(pool)) {
+		weir__u32_sub(&pool->active, 1, WEIR_SEQ_CST);
+		if (pool->has_monitor) {
+			if (weir__waitq_wait(&pool->surplus, &pool->mu, NULL,
+					     WEIR_FOREVER) != WEIR_OK)
+				weir_assert(!"a wait without an end ended");
+		} else if (monitor_locked(pool)) {
+			weir__waitq_wake_all(&pool->surplus);
+		}
+		weir__u32_add(&pool->active, 1, WEIR_SEQ_CST);
+		w->batch_want = 1;
+		w->cost_ns = LONG_JOB_NS;
+	}
+	weir__mutex_unlock(&pool->mu);
+	w->now_ns = weir_now_ns();
+}
+
+/* The monitor is woken last: somebody has to mind those who sleep on. */
+static void
+wake_surplus(weir_pool *pool)
+{
+	struct weir_park *wake;
+
+	weir__mutex_lock(&pool->mu);
+	wake = weir__waitq_wake_one(pool->surplus.len > 0 ? &pool->surplus
+							  : &pool->monitor);
+	weir__mutex_unlock(&pool->mu);
+	weir__kick(wake);
+}
+
+void
+weir__pull_wake_surplus_locked(weir_pool *pool)
+{
+	weir__waitq_wake_all(&pool->surplus);
+	weir__waitq_wake_all(&pool->monitor);
+}
+
+void
+weir__pull_adapt(struct weir_worker *w, size_t jobs, int64_t took_ns)
+{
+	weir_pool *pool = w->pool;
+	int64_t cost_ns = took_ns / (int64_t)jobs;
+	uint32_t active, most;
+
+	if (!pool->pull)
+		return;
+	w->cost_ns = w->cost_ns < 0 ? cost_ns
+				    : w->cost_ns + (cost_ns - w->cost_ns) / 4;
+	if (took_ns > BATCH_LONG_NS)
+		w->batch_want = cost_ns > BATCH_SHORT_NS ? 1
+							 : w->batch_want / 2;
+	else if (took_ns < BATCH_SHORT_NS && jobs == w->batch_want)
+		w->batch_want *= 2;
+	active = weir__u32_load(&pool->active, WEIR_RELAXED);
+	most = weir__pool_capacity(pool) / (active > 0 ? active : 1);
+	if (most > WEIR_BATCH_MAX)
+		most = WEIR_BATCH_MAX;
+	if (w->batch_want > most)
+		w->batch_want = most;
+	if (w->batch_want < 1)
+		w->batch_want = 1;
+	if (w->cost_ns > LONG_JOB_NS &&
+	    active < weir__u32_load(&pool->width, WEIR_RELAXED))
+		wake_surplus(pool);
+}
+
+static void
+run_fire(struct weir_watch *watch, weir_status status, const char *why)
+{
+	weir_pool *pool = weir_container_of(watch, weir_pool, run_watch);
+
+	(void)status;
+	(void)why;
+	weir__mutex_lock(&pool->mu);
+	weir__u32_store(&pool->level, WEIR_LEVEL_NOW, WEIR_SEQ_CST);
+	weir__pool_notify_all_locked(pool);
+	weir__mutex_unlock(&pool->mu);
+}
+
+/* Begin a run: its contexts, once. */
+static weir_status
+run_begin(weir_pool *pool, weir_ctx *ctx)
+{
+	weir_ctx *run_ctx = NULL, *intake_ctx = NULL;
+	weir_status status = weir_ctx_new(&run_ctx, ctx, WEIR_FOREVER);
+
+	if (status == WEIR_OK)
+		status = weir_ctx_new(&intake_ctx, run_ctx, WEIR_FOREVER);
+	weir__mutex_lock(&pool->mu);
+	if (status == WEIR_OK && pool->ran)
+		status = WEIR_INVAL;
+	if (status == WEIR_OK) {
+		pool->ran = true;
+		pool->ctx = run_ctx;
+		pool->intake_ctx = intake_ctx;
+	}
+	weir__mutex_unlock(&pool->mu);
+	if (status != WEIR_OK) {
+		weir_ctx_unref(intake_ctx);
+		weir_ctx_unref(run_ctx);
+		return status;
+	}
+	weir__watch_init(&pool->run_watch, run_fire);
+	weir__ctx_watch(run_ctx, &pool->run_watch);
+	return WEIR_OK;
+}
+
+/* What the run came to, now that its workers have left. */
+static weir_status
+run_end(weir_pool *pool, weir_ctx *ctx)
+{
+	weir_status status = weir_ctx_status(ctx);
+	bool exhausted;
+
+	weir__ctx_unwatch(&pool->run_watch);
+	weir_assert(weir__pool_inside(pool) == 0);
+	weir__mutex_lock(&pool->source_mu);
+	exhausted = !weir__u32_load(&pool->source_open, WEIR_SEQ_CST);
+	if (pool->source_status != WEIR_OK)
+		status = pool->source_status;
+	else if (exhausted && weir__pool_level(pool) < WEIR_LEVEL_NOW)
+		status = WEIR_OK;
+	weir__mutex_unlock(&pool->source_mu);
+	return status;
+}
+
+weir_status
+weir_pool_run(weir_pool *pool, weir_ctx *ctx)
+{
+	struct weir_worker *self;
+	weir_status status;
+
+	if (!pool->pull)
+		return WEIR_INVAL;
+	status = run_begin(pool, ctx);
+	if (status != WEIR_OK)
+		return status;
+	weir__mutex_lock(&pool->resize_mu);
+	self = weir__pool_spawn(pool);
+	weir__mutex_unlock(&pool->resize_mu);
+	status = weir__worker_live(self);
+	weir__pool_join_workers(pool);
+	if (status == WEIR_OK)
+		return run_end(pool, ctx);
+	weir__ctx_unwatch(&pool->run_watch);
+	return status;
+}
+
+void
+weir_pool_poke(weir_pool *pool)
+{
+	weir__pool_notify(pool);
+}
+
+/* weir_pool_map(): a source and a sink over the caller's arrays. */
+struct map {
+	const unsigned char *ins;
+	unsigned char *outs;
+	weir_result *results;
+	size_t in_size, out_size, count;
+	size_t next; /* the source's */
+	bool all_ok; /* the sink's */
+};
+
+static weir_status
+map_source(weir_ctx *ctx, void *ret_in, weir_job_options *options, void *user)
+{
+	struct map *map = user;
+
+	(void)ctx;
+	(void)options;
+	if (map->next == map->count)
+		return WEIR_CLOSED;
+	if (map->in_size > 0)
+		memcpy(ret_in, map->ins + map->next * map->in_size,
+		       map->in_size);
+	map->next++;
+	return WEIR_OK;
+}
+
+static void
+map_sink(const weir_result *result, const void *in, void *out, void *user)
+{
+	struct map *map = user;
+	size_t i = (size_t)result->id - 1;
+
+	(void)in;
+	if (map->out_size > 0)
+		memcpy(map->outs + i * map->out_size, out, map->out_size);
+	if (map->results)
+		map->results[i] = *result;
+	if (result->status != WEIR_OK)
+		map->all_ok = false;
+}
+
+/* Jobs that the source was never asked for. */
+static void
+map_conclude(struct map *map, weir_status status)
+{
+	for (size_t i = map->next; i < map->count && map->results; i++) {
+		weir_result *result = &map->results[i];
+
+		memset(result, 0, sizeof(*result));
+		result->id = i + 1;
+		result->status = status;
+		strcpy(result->error, weir_status_message(status));
+	}
+}
+
+weir_status
+weir_pool_map(const weir_pool_options *options, const void *ins, void *outs,
+	      weir_result *results, size_t count, weir_ctx *ctx)
+{
+	weir_pool_options ours = WEIR_POOL_OPTIONS_INIT;
+	struct map map = {.ins = ins, .outs = outs, .results = results,
+			  .count = count, .all_ok = true};
+	weir_pool *pool = NULL;
+	weir_status status;
+
+	if (!options || !weir__options_copy(&ours, sizeof(ours), options,
+					    options->size, sizeof(size_t)))
+		return WEIR_INVAL;
+	if (count > 0 && ((!ins && ours.in_size > 0) ||
+			  (!outs && ours.out_size > 0)))
+		return WEIR_INVAL;
+	map.in_size = ours.in_size;
+	map.out_size = ours.out_size;
+	ours.source = map_source;
+	ours.sink = map_sink;
+	ours.done = NULL;
+	ours.queue = 0;
+	ours.results = 0;
+	if (ours.workers > count && count > 0)
+		ours.workers = (uint32_t)count;
+	status = weir__pool_new(&pool, &ours, &map);
+	if (status != WEIR_OK)
+		return status;
+	status = weir_pool_run(pool, ctx);
+	weir_pool_free(pool);
+	if (status != WEIR_OK)
+		map_conclude(&map, status);
+	return status == WEIR_OK && !map.all_ok ? WEIR_FAILED : status;
+}

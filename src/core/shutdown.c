@@ -1,0 +1,177 @@
+/*
+ * The ways to stop: close, shutdown, shutdown_soon, shutdown_now.
+ *
+ * Design.  The pool has a level, OPEN < DRAIN < SOON < NOW, that only rises.
+ * Raising it and clearing what waits happen under one lock, so that no job
+ * can slip between: from SOON on nothing is put on the shelf any more.
+ *
+ * A worker that finds the level at SOON or above sweeps as well.  That is for
+ * pools in pull form whose context was cancelled, where nobody calls us.
+ *
+ * Locking.  mu for the level and the lists; callbacks run without it, on the
+ * thread that called.
+ */
+#include "core/pool.h"
+
+#include "base/assert.h"
+
+/* Raise the level.  True if it was lower before. */
+static bool WEIR_REQUIRES(pool->mu)
+raise_locked(weir_pool *pool, enum weir_level level)
+{
+	if (weir__pool_level(pool) >= level)
+		return false;
+	weir__u32_store(&pool->level, level, WEIR_SEQ_CST);
+	weir__pool_notify_all_locked(pool);
+	return true;
+}
+
+/* Cancel one of the pool's contexts; contexts come before mu. */
+static void
+cancel_ctx(weir_pool *pool, weir_ctx **which, const char *why)
+{
+	weir_ctx *ctx;
+
+	weir__mutex_lock(&pool->mu);
+	ctx = weir_ctx_ref(*which);
+	weir__mutex_unlock(&pool->mu);
+	weir_ctx_cancel_cause(ctx, why);
+	weir_ctx_unref(ctx);
+}
+
+void
+weir_pool_close(weir_pool *pool)
+{
+	weir__mutex_lock(&pool->mu);
+	raise_locked(pool, WEIR_LEVEL_DRAIN);
+	weir__mutex_unlock(&pool->mu);
+	cancel_ctx(pool, &pool->intake_ctx, "intake closed");
+}
+
+/* Hand one unstarted job back. */
+static void
+hand_back(weir_pool *pool, struct weir_record *record,
+	  weir_unstarted_fn *unstarted, void *user)
+{
+	unstarted(record->result.id, record->in, user);
+	weir__record_clear(record);
+	weir__mutex_lock(&pool->mu);
+	weir__record_put_locked(pool, record);
+	weir__u64_add(&pool->handed_back, 1, WEIR_SEQ_CST);
+	weir__mutex_unlock(&pool->mu);
+}
+
+static struct weir_record *
+pop_record(struct weir_list *list)
+{
+	struct weir_list *link = weir__list_pop(list);
+
+	return link ? weir_container_of(link, struct weir_record, link) : NULL;
+}
+
+/* Everything in the two lists leaves: handed back, or cancelled. */
+static void
+dispose(weir_pool *pool, struct weir_list *unstarted_list,
+	struct weir_list *begun, weir_unstarted_fn *unstarted, void *user)
+{
+	int64_t now_ns = weir_now_ns();
+	struct weir_record *record;
+
+	while ((record = pop_record(begun))) {
+		weir__ctx_unwatch(&record->watch);
+		weir__record_conclude(record, WEIR_CANCELED, now_ns);
+		pool->ends->give(pool, NULL, &record, 1);
+	}
+	while ((record = pop_record(unstarted_list))) {
+		if (unstarted) {
+			hand_back(pool, record, unstarted, user);
+			continue;
+		}
+		weir__record_conclude(record, WEIR_CANCELED, now_ns);
+		pool->ends->give(pool, NULL, &record, 1);
+	}
+	weir__pool_notify_if_finished(pool);
+}
+
+/* Raise the level to at least level, and clear what waits if it is SOON. */
+static void
+stop(weir_pool *pool, enum weir_level level, weir_unstarted_fn *unstarted,
+     void *user)
+{
+	struct weir_list unstarted_list, begun;
+
+	weir__list_init(&unstarted_list);
+	weir__list_init(&begun);
+	weir__mutex_lock(&pool->mu);
+	raise_locked(pool, level);
+	if (weir__pool_level(pool) >= WEIR_LEVEL_SOON)
+		weir__shelf_clear_locked(pool, &unstarted_list, &begun);
+	weir__mutex_unlock(&pool->mu);
+	cancel_ctx(pool, &pool->intake_ctx, "intake closed");
+	if (level == WEIR_LEVEL_NOW)
+		cancel_ctx(pool, &pool->ctx, "pool shut down");
+	dispose(pool, &unstarted_list, &begun, unstarted, user);
+}
+
+void
+weir__pool_sweep(weir_pool *pool, weir_unstarted_fn *unstarted, void *user)
+{
+	bool any;
+
+	weir__mutex_lock(&pool->mu);
+	any = pool->count[WEIR_PLACE_READY] + pool->count[WEIR_PLACE_KEYED] +
+		      pool->count[WEIR_PLACE_BACKOFF] +
+		      pool->count[WEIR_PLACE_QUEUED] >
+	      0;
+	weir__mutex_unlock(&pool->mu);
+	if (any)
+		stop(pool, weir__pool_level(pool), unstarted, user);
+}
+
+/* Wait until nothing is left inside but results that wait to be taken. */
+static weir_status
+wait_drained(weir_pool *pool, weir_ctx *ctx)
+{
+	weir_status status = WEIR_OK;
+
+	if (weir__worker_is_of(pool))
+		return WEIR_DEADLOCK;
+	/* Announced, so that whoever delivers the last job tells us. */
+	weir__u32_add(&pool->sleepers, 1, WEIR_SEQ_CST);
+	while (status == WEIR_OK) {
+		uint32_t seen = weir__u32_load(&pool->events, WEIR_SEQ_CST);
+
+		if (weir__pool_is_finished(pool))
+			break;
+		weir__mutex_lock(&pool->mu);
+		if (weir__u32_load(&pool->events, WEIR_SEQ_CST) == seen)
+			status = weir__waitq_wait(&pool->drained, &pool->mu,
+						  ctx, WEIR_FOREVER);
+		weir__mutex_unlock(&pool->mu);
+	}
+	weir__u32_sub(&pool->sleepers, 1, WEIR_SEQ_CST);
+	return status;
+}
+
+weir_status
+weir_pool_shutdown(weir_pool *pool, weir_ctx *ctx)
+{
+	weir_pool_close(pool);
+	return wait_drained(pool, ctx);
+}
+
+weir_status
+weir_pool_shutdown_soon(weir_pool *pool, weir_unstarted_fn *unstarted,
+			void *user, weir_ctx *ctx)
+{
+	stop(pool, WEIR_LEVEL_SOON, unstarted, user);
+	return wait_drained(pool, ctx);
+}
+
+weir_status
+weir_pool_shutdown_now(weir_pool *pool, weir_unstarted_fn *unstarted,
+		       void *user, weir_ctx *ctx)
+{
+	stop(pool, WEIR_LEVEL_NOW, unstarted, user);
+	return wait_drained(pool, ctx);
+}

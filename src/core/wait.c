@@ -1,0 +1,84 @@
+/*
+ * The wait queues of wait.h.
+ *
+ * A waiter lives on the stack of the thread that waits.  It may be signalled
+ * by a waker (which takes it off the queue first) and by its context (which
+ * leaves it in the queue); both use the same park, and the queue tells the
+ * thread afterwards which it was.
+ *
+ * Locking.  The caller's mutex guards the queue.  It is not held while the
+ * context is watched or unwatched, because contexts come before it in the
+ * lock order.
+ */
+#include "core/wait.h"
+
+#include "base/assert.h"
+#include "core/ctx.h"
+#include "sync/clock.h"
+
+struct waiter {
+	struct weir_list link; /* guarded by the queue's mutex */
+	struct weir_park park;
+	struct weir_watch watch;
+};
+
+static void
+waiter_fire(struct weir_watch *watch, weir_status status, const char *why)
+{
+	struct waiter *waiter = weir_container_of(watch, struct waiter, watch);
+
+	(void)status;
+	(void)why;
+	/* Safe to kick here: unwatching waits until this has returned. */
+	if (weir__park_signal(&waiter->park))
+		weir__park_kick(&waiter->park);
+}
+
+weir_status
+weir__waitq_wait(struct weir_waitq *q, struct weir_mutex *mu, weir_ctx *ctx,
+		 int64_t deadline_ns)
+{
+	struct waiter waiter;
+	weir_status status;
+
+	weir__park_init(&waiter.park);
+	weir__watch_init(&waiter.watch, waiter_fire);
+	weir__list_append(&q->waiters, &waiter.link);
+	q->len++;
+	weir__mutex_unlock(mu);
+
+	weir__ctx_watch(ctx, &waiter.watch);
+	weir__park_wait(&waiter.park,
+			weir__earlier_ns(deadline_ns,
+					 weir_ctx_deadline_ns(ctx)));
+	weir__ctx_unwatch(&waiter.watch);
+	status = weir_ctx_status(ctx);
+
+	weir__mutex_lock(mu);
+	if (weir__list_empty(&waiter.link))
+		return WEIR_OK;
+	weir__list_remove(&waiter.link);
+	q->len--;
+	return status != WEIR_OK ? status : WEIR_BUSY;
+}
+
+struct weir_park *
+weir__waitq_wake_one(struct weir_waitq *q)
+{
+	struct weir_list *link = weir__list_pop(&q->waiters);
+	struct waiter *waiter;
+
+	if (!link)
+		return NULL;
+	weir_assert(q->len > 0);
+	q->len--;
+	waiter = weir_container_of(link, struct waiter, link);
+	return weir__park_signal(&waiter->park) ? &waiter->park : NULL;
+}
+
+void
+weir__waitq_wake_all(struct weir_waitq *q)
+{
+	while (q->len > 0)
+		weir__kick(weir__waitq_wake_one(q));
+}
