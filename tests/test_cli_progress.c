@@ -4,7 +4,9 @@
 #include "harness.h"
 #include "weir/base.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -312,6 +314,67 @@ TEST(progress, steps_aside_for_others_and_comes_back)
 	CHECK_STR(written(), " 0/5+  ok 0  fail 0 | 0.0/s");
 	weir__progress_note(&p, "draining");
 	CHECK_STR(written(), "\r\033[Kdraining\n 0/5+  ok 0  fail 0 | 0.0/s");
+}
+
+static void *
+report_failures(void *unused)
+{
+	for (int i = 0; i < 500; i++)
+		weir__progress_event(&p, WEIR_PROGRESS_FAILED, "u", "w", NULL);
+	return unused;
+}
+
+TEST(progress, takes_events_from_many_threads)
+{
+	struct weir_progress_counts c = {.total = 5};
+	pthread_t threads[4];
+	unsigned lines = 0;
+
+	start(WEIR_PROGRESS_NONE, "C", 0);
+	for (size_t i = 0; i < 4; i++)
+		REQUIRE(pthread_create(&threads[i], NULL, report_failures,
+				       NULL) == 0);
+	for (int i = 0; i < 9; i++)
+		tick(&c, i * 100 * WEIR_MS);
+	weir__progress_note(&p, "note");
+	for (size_t i = 0; i < 4; i++)
+		REQUIRE(pthread_join(threads[i], NULL) == 0);
+	tick(&c, WEIR_S);
+	for (const char *s = written(); *s; s++)
+		lines += *s == '\n';
+	/* 20 failures, the note, and "1 980 more". */
+	CHECK_EQ_INT(lines, 22);
+}
+
+TEST(progress, writes_to_a_file_without_stepping_aside)
+{
+	struct weir_progress_counts c = {.total = 5};
+	int file = memfd_create("stdout", MFD_CLOEXEC);
+	char text[8] = "";
+
+	start(WEIR_PROGRESS_BAR, "C", 80);
+	tick(&c, 0);
+	(void)written();
+	CHECK_EQ_INT(weir__progress_write(&p, file, "hello\n", 6), 0);
+	CHECK_STR(written(), "");
+	CHECK_EQ_INT(pread(file, text, sizeof(text) - 1, 0), 6);
+	CHECK_STR(text, "hello\n");
+	(void)close(file);
+	CHECK_EQ_INT(weir__progress_write(&p, file, "x", 1), EBADF);
+}
+
+TEST(progress, takes_nothing_but_notes_after_the_end)
+{
+	struct weir_progress_counts c = {.total = 5};
+
+	start(WEIR_PROGRESS_BAR, "C", 80);
+	weir__progress_finish(&p);
+	weir__progress_event(&p, WEIR_PROGRESS_FAILED, "u", "w", NULL);
+	tick(&c, 0);
+	weir__progress_finish(&p);
+	CHECK_STR(written(), "");
+	weir__progress_note(&p, "late");
+	CHECK_STR(written(), "late\n");
 }
 
 TEST(progress, rates_follow_recent_seconds)

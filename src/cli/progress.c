@@ -2,9 +2,9 @@
  * When and what the progress line, the events and the notes are written.  How
  * the line looks is progress_line.c.
  *
- * Design: the screen is changed in one place, flush(), with one write() that
- * takes the line away, prints what is to scroll, and paints the line again;
- * so it never flickers and nothing of another process gets between.
+ * Design: the screen is changed in one place, flush_locked(), with one write()
+ * that takes the line away, prints what is to scroll, and paints the line
+ * again; so it never flickers and nothing of another process gets between.
  *
  *      event ─► events (rendered) ─┐
  *      update ── 10 times a second ┴─► flush: erase, events, line
@@ -13,7 +13,7 @@
  * Of the events of one second the first 20 are printed, so that a second's
  * worth of a failing site is a screenful and the rest is a number.
  *
- * Locking: none; one thread at a time, says progress.h.
+ * Locking: see progress.h.  mu is never held while anything is written.
  */
 #include "cli/progress.h"
 
@@ -36,6 +36,23 @@
 /* How far back the smoothed rates look. */
 #define RATE_MEMORY_NS (5 * NS_PER_S)
 
+/* Helpers that need a lock; clang checks that whoever calls them has it. */
+static void flush_locked(struct weir_progress *p, const struct weir_buf *text,
+			 bool show_line) WEIR_REQUIRES(p->screen);
+static void update_locked(struct weir_progress *p,
+			  const struct weir_progress_counts *counts)
+	WEIR_REQUIRES(p->screen);
+static void hide_locked(struct weir_progress *p) WEIR_REQUIRES(p->screen);
+static void take_events_locked(struct weir_progress *p, int64_t now_ns,
+			       bool end) WEIR_REQUIRES(p->screen);
+static bool admit_locked(struct weir_progress *p, enum weir_progress_kind kind)
+	WEIR_REQUIRES(p->mu);
+static void put_event_locked(struct weir_progress *p,
+			     enum weir_progress_kind kind, const char *subject,
+			     const char *what, const char *note)
+	WEIR_REQUIRES(p->mu);
+static void more_events_locked(struct weir_progress *p) WEIR_REQUIRES(p->mu);
+
 void
 weir__progress_init(struct weir_progress *p,
 		    const struct weir_progress_options *options)
@@ -51,6 +68,8 @@ weir__progress_init(struct weir_progress *p,
 	if (p->mode == WEIR_PROGRESS_AUTO)
 		p->mode = weir__term_cursor(p->fd) ? WEIR_PROGRESS_BAR
 						   : WEIR_PROGRESS_PLAIN;
+	weir__mutex_init(&p->mu);
+	weir__mutex_init(&p->screen);
 }
 
 /* 0 when nothing says how wide the output is. */
@@ -103,7 +122,8 @@ update_rates(struct weir_progress *p, const struct weir_progress_counts *counts)
 
 /* Erase, what is in text, and the line again if it is to be seen. */
 static void
-flush(struct weir_progress *p, const struct weir_buf *text, bool show_line)
+flush_locked(struct weir_progress *p, const struct weir_buf *text,
+	     bool show_line)
 {
 	weir__buf_reset(&p->out);
 	if (p->shown)
@@ -115,6 +135,9 @@ flush(struct weir_progress *p, const struct weir_buf *text, bool show_line)
 	/* Without memory there is no line; the jobs matter more. */
 	if (!p->out.failed && p->out.len > 0)
 		(void)weir__term_write(p->fd, p->out.data, p->out.len);
+	/* A note behind the end: nobody would give it back later. */
+	if (p->ended)
+		weir__buf_fini(&p->out);
 }
 
 static void
@@ -203,8 +226,8 @@ mark(struct weir_buf *buf, const struct weir_progress *p,
  * Where there is no width to keep to, nothing is shortened.
  */
 static void
-human_event(struct weir_progress *p, enum weir_progress_kind kind,
-	    const char *subject, const char *what, const char *note)
+human_event_locked(struct weir_progress *p, enum weir_progress_kind kind,
+		   const char *subject, const char *what, const char *note)
 {
 	unsigned columns = p->mode == WEIR_PROGRESS_BAR ? columns_of(p) : 0;
 	unsigned field = 35, room, width;
@@ -231,31 +254,49 @@ human_event(struct weir_progress *p, enum weir_progress_kind kind,
 	weir__buf_putc(buf, '\n');
 }
 
+/* Is there room for it in this second?  If not, it is counted. */
+static bool
+admit_locked(struct weir_progress *p, enum weir_progress_kind kind)
+{
+	if (p->quiet || p->ended)
+		return false;
+	if (p->window_events < EVENTS_A_SECOND) {
+		p->window_events++;
+		return true;
+	}
+	if (kind == WEIR_PROGRESS_FAILED)
+		p->more_failed++;
+	else
+		p->more_retried++;
+	return false;
+}
+
+static void
+put_event_locked(struct weir_progress *p, enum weir_progress_kind kind,
+		 const char *subject, const char *what, const char *note)
+{
+	bool failed = kind == WEIR_PROGRESS_FAILED;
+
+	if (p->mode == WEIR_PROGRESS_JSON)
+		json_event(&p->events, failed ? "failed" : "retry", subject,
+			   what, note);
+	else
+		human_event_locked(p, kind, subject, what, note);
+}
+
 void
 weir__progress_event(struct weir_progress *p, enum weir_progress_kind kind,
 		     const char *subject, const char *what, const char *note)
 {
-	if (p->quiet || p->ended)
-		return;
-	if (p->window_events == EVENTS_A_SECOND) {
-		if (kind == WEIR_PROGRESS_FAILED)
-			p->more_failed++;
-		else
-			p->more_retried++;
-		return;
-	}
-	p->window_events++;
-	if (p->mode == WEIR_PROGRESS_JSON)
-		json_event(&p->events,
-			   kind == WEIR_PROGRESS_FAILED ? "failed" : "retry",
-			   subject, what, note);
-	else
-		human_event(p, kind, subject, what, note);
+	weir__mutex_lock(&p->mu);
+	if (admit_locked(p, kind))
+		put_event_locked(p, kind, subject, what, note);
+	weir__mutex_unlock(&p->mu);
 }
 
 /* " … and 312 more failures, 5 more retries" */
 static void
-more_events(struct weir_progress *p)
+more_events_locked(struct weir_progress *p)
 {
 	char failed[WEIR_FORMAT_SIZE], retried[WEIR_FORMAT_SIZE];
 	struct weir_buf *buf = &p->events;
@@ -283,15 +324,28 @@ more_events(struct weir_progress *p)
 	weir__buf_putc(buf, '\n');
 }
 
-/* A new second begins: say what the last one left out. */
+/*
+ * Move the events to pending.  Where a new second begins, or at the end, what
+ * the last second left out is told after them.
+ */
 static void
-next_window(struct weir_progress *p, int64_t now_ns)
+take_events_locked(struct weir_progress *p, int64_t now_ns, bool end)
 {
-	more_events(p);
-	p->more_failed = 0;
-	p->more_retried = 0;
-	p->window_events = 0;
-	p->window_ns = now_ns;
+	struct weir_buf empty = p->pending;
+
+	weir__mutex_lock(&p->mu);
+	if (end || now_ns - p->window_ns >= NS_PER_S) {
+		more_events_locked(p);
+		p->more_failed = 0;
+		p->more_retried = 0;
+		p->window_events = 0;
+		p->window_ns = now_ns;
+	}
+	p->ended = p->ended || end;
+	p->pending = p->events;
+	p->events = empty;
+	weir__buf_reset(&p->events);
+	weir__mutex_unlock(&p->mu);
 }
 
 /* A line of its own for logs and programs, when it is time for one. */
@@ -305,11 +359,11 @@ add_periodic_line(struct weir_progress *p,
 		return;
 	p->line_ns = counts->elapsed_ns;
 	if (json) {
-		json_counts(&p->events, counts);
+		json_counts(&p->pending, counts);
 		return;
 	}
-	weir__progress_render(p, &p->events, counts, 0);
-	weir__buf_putc(&p->events, '\n');
+	weir__progress_render(p, &p->pending, counts, 0);
+	weir__buf_putc(&p->pending, '\n');
 }
 
 /* Paint the line into p->line.  True: it differs from what is on screen. */
@@ -333,30 +387,37 @@ paint(struct weir_progress *p, const struct weir_progress_counts *counts)
 	return changed;
 }
 
+static void
+update_locked(struct weir_progress *p,
+	      const struct weir_progress_counts *counts)
+{
+	int64_t now_ns = counts->elapsed_ns;
+	bool bar = p->mode == WEIR_PROGRESS_BAR && !in_background(p);
+	bool changed = false;
+
+	p->flush_ns = now_ns;
+	update_rates(p, counts);
+	take_events_locked(p, now_ns, false);
+	if (bar)
+		changed = paint(p, counts);
+	else if (p->mode == WEIR_PROGRESS_PLAIN ||
+		 p->mode == WEIR_PROGRESS_JSON)
+		add_periodic_line(p, counts);
+	if (p->pending.len > 0 || changed || bar != p->shown)
+		flush_locked(p, &p->pending, bar);
+}
+
 void
 weir__progress_update(struct weir_progress *p,
 		      const struct weir_progress_counts *counts)
 {
-	int64_t now_ns = counts->elapsed_ns;
-	bool bar = p->mode == WEIR_PROGRESS_BAR, changed = false;
-
-	if (p->quiet || p->ended)
+	if (p->quiet)
 		return;
-	if (p->flush_ns >= 0 && now_ns - p->flush_ns < TICK_NS)
-		return;
-	p->flush_ns = now_ns;
-	update_rates(p, counts);
-	if (now_ns - p->window_ns >= NS_PER_S)
-		next_window(p, now_ns);
-	if (bar && in_background(p))
-		bar = false;
-	else if (bar)
-		changed = paint(p, counts);
-	else if (p->mode != WEIR_PROGRESS_NONE)
-		add_periodic_line(p, counts);
-	if (p->events.len > 0 || changed || bar != p->shown)
-		flush(p, &p->events, bar);
-	weir__buf_reset(&p->events);
+	weir__mutex_lock(&p->screen);
+	if (!p->ended &&
+	    (p->flush_ns < 0 || counts->elapsed_ns - p->flush_ns >= TICK_NS))
+		update_locked(p, counts);
+	weir__mutex_unlock(&p->screen);
 }
 
 void
@@ -370,7 +431,9 @@ weir__progress_note(struct weir_progress *p, const char *text)
 		weir__term_clean(&line, text, strlen(text), p->utf8);
 		weir__buf_putc(&line, '\n');
 	}
-	flush(p, &line, p->shown);
+	weir__mutex_lock(&p->screen);
+	flush_locked(p, &line, p->shown);
+	weir__mutex_unlock(&p->screen);
 	weir__buf_fini(&line);
 }
 
@@ -380,34 +443,65 @@ weir__progress_status(struct weir_progress *p,
 {
 	struct weir_buf line = {0};
 
+	weir__mutex_lock(&p->screen);
 	if (p->mode == WEIR_PROGRESS_JSON) {
 		json_counts(&line, counts);
 	} else {
 		weir__progress_render(p, &line, counts, 0);
 		weir__buf_putc(&line, '\n');
 	}
-	flush(p, &line, p->shown);
+	flush_locked(p, &line, p->shown);
+	weir__mutex_unlock(&p->screen);
 	weir__buf_fini(&line);
+}
+
+static void
+hide_locked(struct weir_progress *p)
+{
+	static const struct weir_buf nothing;
+
+	if (p->shown)
+		flush_locked(p, &nothing, false);
 }
 
 void
 weir__progress_hide(struct weir_progress *p)
 {
-	static const struct weir_buf nothing;
-
-	if (p->shown)
-		flush(p, &nothing, false);
+	weir__mutex_lock(&p->screen);
+	hide_locked(p);
+	weir__mutex_unlock(&p->screen);
 }
 
+int
+weir__progress_write(struct weir_progress *p, int to_fd, const char *data,
+		     size_t len)
+{
+	int error_number;
+
+	weir__mutex_lock(&p->screen);
+	/* A file or a pipe leaves the line where it is. */
+	if (p->shown && isatty(to_fd))
+		hide_locked(p);
+	error_number = weir__term_write(to_fd, data, len);
+	weir__mutex_unlock(&p->screen);
+	return error_number;
+}
+
+/*
+ * The mutexes are left as they are: a thread may still report what comes too
+ * late to be shown, and an unlocked mutex holds nothing that could leak.
+ */
 void
 weir__progress_finish(struct weir_progress *p)
 {
-	if (p->ended)
-		return;
-	more_events(p);
-	flush(p, &p->events, false);
-	weir__buf_fini(&p->events);
+	weir__mutex_lock(&p->screen);
+	take_events_locked(p, 0, true);
+	flush_locked(p, &p->pending, false);
+	weir__buf_fini(&p->pending);
 	weir__buf_fini(&p->line);
 	weir__buf_fini(&p->out);
-	p->ended = true;
+	weir__mutex_lock(&p->mu);
+	weir__buf_fini(&p->events);
+	weir__mutex_unlock(&p->mu);
+	weir__mutex_unlock(&p->screen);
 }

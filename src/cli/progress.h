@@ -13,14 +13,16 @@
  *
  * There is no clock here.  Time is `elapsed_ns` of the counts.
  *
- * Threads: every function, one thread at a time.  Where several threads have
- * news, the owner holds a lock of its own around these calls.
+ * Locking: `mu` guards the events that wait, `screen` what was painted and the
+ * writing itself; screen is taken first.  So a reactor that reports a failure
+ * never waits for a terminal, only for another who reports one.
  */
 #ifndef WEIR_SRC_CLI_PROGRESS_H
 #define WEIR_SRC_CLI_PROGRESS_H
 
 #include "base/buf.h"
 #include "cli/term.h"
+#include "sync/mutex.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -65,32 +67,37 @@ struct weir_progress_rate {
 
 /* Private; here so that it can live in the owner's struct. */
 struct weir_progress {
+	/* fixed at the beginning */
 	int fd;
 	enum weir_progress_mode mode; /* never AUTO */
 	bool quiet, color, utf8;
-	bool shown;       /* the line is on the screen now */
-	bool ended;       /* finish() was called */
 	unsigned columns; /* for tests: a fixed width; 0: ask the terminal */
 
-	int64_t flush_ns; /* when events were last written; -1: never */
+	/* guarded by mu */
+	struct weir_mutex mu;
+	struct weir_buf events; /* rendered, for the next update */
+	bool ended;             /* written with both held, read with either */
+	int64_t window_ns;      /* start of this second's allowance */
+	unsigned window_events;
+	uint64_t more_failed, more_retried; /* left out in this second */
+
+	/* guarded by screen */
+	struct weir_mutex screen;
+	bool shown;       /* the line is on the screen now */
+	int64_t flush_ns; /* when an update last did anything; -1: never */
 	int64_t line_ns;  /* when the line was last due */
 	int64_t rated_ns; /* when the rates were last brought up to date */
 	struct weir_progress_rate jobs, bytes;
-
-	int64_t window_ns; /* start of this second's allowance of events */
-	unsigned window_events;
-	uint64_t more_failed, more_retried; /* left out in this window */
-
-	struct weir_buf events; /* rendered, for the next update */
-	struct weir_buf line;   /* the line as it was last painted */
-	struct weir_buf out;    /* what one write() takes; kept for reuse */
+	struct weir_buf pending; /* the events that are being written */
+	struct weir_buf line;    /* the line as it was last painted */
+	struct weir_buf out;     /* what one write() takes; kept for reuse */
 };
 
 /*
  * Make ready to report on options->fd.
  *
  * Waits:   never.
- * Threads: see above.
+ * Threads: before anybody else uses p.
  * Owns:    p is the caller's until weir__progress_finish().
  * Returns: nothing.
  */
@@ -102,7 +109,7 @@ void weir__progress_init(struct weir_progress *p,
  * does no harm, and less often delays events.
  *
  * Waits:   for fd to take it.
- * Threads: see above.
+ * Threads: any.
  * Owns:    nothing.
  * Returns: nothing; that stderr is gone is nothing to stop for.
  */
@@ -115,7 +122,7 @@ void weir__progress_update(struct weir_progress *p,
  * of them may hold what they like, and note may be NULL.
  *
  * Waits:   never.
- * Threads: see above.
+ * Threads: any.
  * Owns:    copies the texts.
  * Returns: nothing.
  */
@@ -129,7 +136,7 @@ void weir__progress_event(struct weir_progress *p, enum weir_progress_kind kind,
  * Control characters in it are made harmless.
  *
  * Waits:   for fd to take it.
- * Threads: see above.
+ * Threads: any.
  * Owns:    copies the text.
  * Returns: nothing.
  */
@@ -139,7 +146,7 @@ void weir__progress_note(struct weir_progress *p, const char *text);
  * Print the line as a note, for SIGUSR1, in every mode and with quiet.
  *
  * Waits:   for fd to take it.
- * Threads: see above.
+ * Threads: any.
  * Owns:    nothing.
  * Returns: nothing.
  */
@@ -152,11 +159,24 @@ void weir__progress_status(struct weir_progress *p,
  * Cheap when there is no line.
  *
  * Waits:   for fd to take it.
- * Threads: see above.
+ * Threads: any.
  * Owns:    nothing.
  * Returns: nothing.
  */
 void weir__progress_hide(struct weir_progress *p);
+
+/*
+ * Write to another descriptor that may be the same terminal, standard output,
+ * with the line out of the way meanwhile.  Unlike hide and a write of the
+ * caller's own, no other thread can paint the line in between.
+ *
+ * Waits:   for to_fd to take it.
+ * Threads: any.
+ * Owns:    nothing.
+ * Returns: 0, or the errno that ended it.
+ */
+int weir__progress_write(struct weir_progress *p, int to_fd, const char *data,
+			 size_t len);
 
 /*
  * A number per second as the line and the summary show it: "9.7/s", "182/s".
@@ -170,10 +190,11 @@ void weir__progress_format_rate(struct weir_buf *buf, double per_second);
 
 /*
  * The end: the events that wait are written, the line is taken off, the memory
- * given back.  Calling it twice is fine.
+ * given back.  Calling it twice is fine.  What comes later is no event any
+ * more, and notes are printed as they are.
  *
  * Waits:   for fd to take it.
- * Threads: see above.
+ * Threads: any.
  * Owns:    p is the caller's again.
  * Returns: nothing.
  */
@@ -184,7 +205,7 @@ void weir__progress_finish(struct weir_progress *p);
  * dear is left out first: the queue, the bytes, the bar's length...
  *
  * Waits:   never.
- * Threads: see above.
+ * Threads: who holds screen, or the only one.
  * Owns:    appends to buf.
  * Returns: nothing; out of memory is buf's `failed`.
  */
