@@ -441,13 +441,14 @@ void
 weir__progress_status(struct weir_progress *p,
 		      const struct weir_progress_counts *counts)
 {
+	unsigned columns = p->mode == WEIR_PROGRESS_BAR ? columns_of(p) : 0;
 	struct weir_buf line = {0};
 
 	weir__mutex_lock(&p->screen);
 	if (p->mode == WEIR_PROGRESS_JSON) {
 		json_counts(&line, counts);
 	} else {
-		weir__progress_render(p, &line, counts, 0);
+		weir__progress_render(p, &line, counts, columns);
 		weir__buf_putc(&line, '\n');
 	}
 	flush_locked(p, &line, p->shown);
