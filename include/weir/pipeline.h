@@ -143,6 +143,18 @@ weir_pipeline_submit(weir_pipeline *pipeline, const void *in,
 		     uint64_t *ret_id, weir_ctx *ctx);
 
 /*
+ * Submit an item if there is room now.
+ *
+ * Waits:   never.
+ * Threads: any, workers of the stages too.
+ * Owns:    copies *in; with anything but WEIR_OK it stays the caller's.
+ * Returns: WEIR_OK, WEIR_BUSY (full), WEIR_CLOSED.
+ */
+WEIR_API WEIR_NODISCARD weir_status
+weir_pipeline_try_submit(weir_pipeline *pipeline, const void *in,
+			 uint64_t *ret_id, weir_ctx *ctx);
+
+/*
  * Take the oldest result.  ret_out receives the output of the last stage; it
  * is written with result.status WEIR_OK only, and may be NULL.
  *
@@ -156,6 +168,18 @@ weir_pipeline_submit(weir_pipeline *pipeline, const void *in,
 WEIR_API WEIR_NODISCARD weir_status
 weir_pipeline_next(weir_pipeline *pipeline, weir_pipeline_result *ret,
 		   void *ret_out, weir_ctx *ctx);
+
+/*
+ * Take a result if there is one now.
+ *
+ * Waits:   never.
+ * Threads: any number of collectors.
+ * Owns:    *ret and *ret_out are the caller's.
+ * Returns: WEIR_OK, WEIR_BUSY (none yet), WEIR_CLOSED.
+ */
+WEIR_API WEIR_NODISCARD weir_status
+weir_pipeline_try_next(weir_pipeline *pipeline, weir_pipeline_result *ret,
+		       void *ret_out);
 
 /*
  * Shut intake; what was accepted goes through all stages.

@@ -17,17 +17,25 @@
 #include <string.h>
 
 bool
-weir__options_copy(void *dest, size_t dest_size, const void *src,
-		   size_t src_size, size_t src_size_least)
+weir__struct_copy(void *dest, size_t dest_size, const void *src,
+		  size_t src_size)
 {
 	const unsigned char *bytes = src;
 
-	if (src_size < src_size_least)
-		return false;
 	for (size_t i = dest_size; i < src_size; i++)
 		if (bytes[i] != 0)
 			return false;
 	memcpy(dest, src, src_size < dest_size ? src_size : dest_size);
+	return true;
+}
+
+bool
+weir__options_copy(void *dest, size_t dest_size, const void *src,
+		   size_t src_size, size_t src_size_least)
+{
+	if (src_size < src_size_least ||
+	    !weir__struct_copy(dest, dest_size, src, src_size))
+		return false;
 	/* The copy is as large as we know it. */
 	memcpy(dest, &dest_size, sizeof(dest_size));
 	return true;

@@ -315,7 +315,13 @@ void weir__record_accept(struct weir_record *record,
 			 const weir_job_options *options, uint64_t id);
 /* Are these options for a single job fit to use? */
 WEIR_NODISCARD bool weir__job_options_are_valid(const weir_job_options *o);
-/* Copy what the caller's struct has, refuse what it has and we do not know. */
+/*
+ * Copy what the caller's struct has, refuse what it has and we do not know
+ * unless it is zero.  The second form is for structs that begin with their
+ * own size.
+ */
+WEIR_NODISCARD bool weir__struct_copy(void *dest, size_t dest_size,
+				      const void *src, size_t src_size);
 WEIR_NODISCARD bool weir__options_copy(void *dest, size_t dest_size,
 				       const void *src, size_t src_size,
 				       size_t src_size_least);
@@ -372,6 +378,20 @@ void weir__pool_notify_all_locked(weir_pool *pool) WEIR_REQUIRES(pool->mu);
 void weir__pool_notify_if_finished(weir_pool *pool);
 
 /* push.c, pull.c */
+
+/* A job to submit: in_size bytes, the first head_size of them from head. */
+struct weir_input {
+	const void *head;
+	size_t head_size;
+	const void *body;
+};
+
+/* All forms of submit. */
+WEIR_NODISCARD weir_status weir__pool_submit(weir_pool *pool,
+					     const struct weir_input *in,
+					     const weir_job_options *options,
+					     uint64_t *ret_id, weir_ctx *ctx,
+					     bool may_wait);
 
 extern const struct weir_ends weir__push_ends;
 extern const struct weir_ends weir__pull_ends;

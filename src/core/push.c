@@ -170,8 +170,8 @@ wait_room_locked(weir_pool *pool, weir_ctx *ctx)
 
 /* Accept a job; there is room for it. */
 static uint64_t WEIR_REQUIRES(pool->mu)
-accept_locked(weir_pool *pool, const void *in, const weir_job_options *options,
-	      weir_ctx *ctx, int64_t now_ns)
+accept_locked(weir_pool *pool, const struct weir_input *in,
+	      const weir_job_options *options, weir_ctx *ctx, int64_t now_ns)
 {
 	struct weir_record *record = weir__record_get_locked(pool);
 	uint64_t id;
@@ -183,15 +183,19 @@ accept_locked(weir_pool *pool, const void *in, const weir_job_options *options,
 	weir__record_accept(record, options, id);
 	record->accepted_ns = now_ns;
 	record->submit_ctx = weir_ctx_ref(ctx);
-	if (pool->options.in_size > 0)
-		memcpy(record->in, in, pool->options.in_size);
+	if (in->head_size > 0)
+		memcpy(record->in, in->head, in->head_size);
+	if (pool->options.in_size > in->head_size)
+		memcpy((unsigned char *)record->in + in->head_size, in->body,
+		       pool->options.in_size - in->head_size);
 	weir__record_enqueue_locked(pool, record);
 	return id;
 }
 
-static weir_status
-submit(weir_pool *pool, const void *in, const weir_job_options *options,
-       uint64_t *ret_id, weir_ctx *ctx, bool may_wait)
+weir_status
+weir__pool_submit(weir_pool *pool, const struct weir_input *in,
+		  const weir_job_options *options, uint64_t *ret_id,
+		  weir_ctx *ctx, bool may_wait)
 {
 	weir_job_options copy = WEIR_JOB_OPTIONS_INIT;
 	struct weir_park *wake = NULL;
@@ -199,7 +203,7 @@ submit(weir_pool *pool, const void *in, const weir_job_options *options,
 	weir_status status = WEIR_OK;
 	uint64_t id = 0;
 
-	if (pool->pull || (!in && pool->options.in_size > 0))
+	if (pool->pull || (!in->body && pool->options.in_size > in->head_size))
 		return WEIR_INVAL;
 	if (options && (!weir__options_copy(&copy, sizeof(copy), options,
 					    options->size, sizeof(size_t)) ||
@@ -226,7 +230,9 @@ weir_status
 weir_pool_submit(weir_pool *pool, const void *in, uint64_t *ret_id,
 		 weir_ctx *ctx)
 {
-	return submit(pool, in, NULL, ret_id, ctx, true);
+	const struct weir_input input = {.body = in};
+
+	return weir__pool_submit(pool, &input, NULL, ret_id, ctx, true);
 }
 
 weir_status
@@ -234,7 +240,9 @@ weir_pool_submit_with(weir_pool *pool, const void *in,
 		      const weir_job_options *options, uint64_t *ret_id,
 		      weir_ctx *ctx)
 {
-	return submit(pool, in, options, ret_id, ctx, true);
+	const struct weir_input input = {.body = in};
+
+	return weir__pool_submit(pool, &input, options, ret_id, ctx, true);
 }
 
 weir_status
@@ -242,7 +250,9 @@ weir_pool_try_submit(weir_pool *pool, const void *in,
 		     const weir_job_options *options, uint64_t *ret_id,
 		     weir_ctx *ctx)
 {
-	return submit(pool, in, options, ret_id, ctx, false);
+	const struct weir_input input = {.body = in};
+
+	return weir__pool_submit(pool, &input, options, ret_id, ctx, false);
 }
 
 /* The error text is the long part, and mostly empty. */

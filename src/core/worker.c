@@ -320,6 +320,8 @@ sync_loop(struct weir_worker *w)
 		weir__pull_rest(w);
 	}
 	weir__u32_sub(&pool->active, 1, WEIR_SEQ_CST);
+	/* Those who are parked as surplus announce nothing; tell them. */
+	weir__pool_notify_if_finished(pool);
 	weir__list_append(&w->free_slots, &slot->link);
 }
 
