@@ -43,6 +43,7 @@ put_commands(struct weir_buf *buf)
 		weir__buf_printf(buf, " %s", weir__commands[i]->name);
 }
 
+/* Only long names: a letter is typed sooner than it is completed. */
 static void
 bash_word(struct weir_buf *buf, const struct weir_command *c,
 	  const struct weir_option *o)
@@ -91,6 +92,10 @@ bash_command(struct weir_buf *buf, const struct weir_command *c)
 	weir__buf_puts(buf, "\t\tesac ;;\n");
 }
 
+/*
+ * What does not depend on the tables.  The command is the first word that is
+ * no option; `weir` itself has no options with a value, so that this holds.
+ */
 static const char bash_head[] =
 	"# bash completion for weir; made by weir --generate completion bash\n"
 	"\n"
@@ -178,6 +183,10 @@ zsh_tail(struct weir_buf *buf, const struct weir_option *o)
 	weir__buf_puts(buf, "'");
 }
 
+/*
+ * A row for _arguments.  An option that may come again starts with "*"; the
+ * others name both their forms, so that neither is offered after the other.
+ */
 static void
 zsh_option(struct weir_buf *buf, const struct weir_command *c,
 	   const struct weir_option *o)
@@ -243,6 +252,7 @@ render_zsh(struct weir_buf *buf)
 	weir__buf_puts(buf, "\t\tesac ;;\n\tesac\n}\n\n_weir \"$@\"\n");
 }
 
+/* fish asks the condition behind -n before it offers anything. */
 static void
 fish_begin(struct weir_buf *buf, const struct weir_command *c)
 {

@@ -151,6 +151,7 @@ any_command_has(const char *name)
 	return false;
 }
 
+/* Guess among the options of the section, or of the command that runs. */
 static int
 unknown_name(const struct config *c, const char *name)
 {
@@ -174,6 +175,7 @@ is_only_flag(const struct weir_option *o)
 	       strcmp(o->name, "no-config") == 0;
 }
 
+/* "name = value" on its way to the field, or to an error with its line. */
 static int
 assign(const struct config *c, const char *name, const char *value)
 {

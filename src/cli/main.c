@@ -84,18 +84,18 @@ too_many(struct weir_cli *cli, const char *operand)
 	return WEIR_EXIT_USAGE;
 }
 
-/* weir help [COMMAND] */
+/* weir help [COMMAND], weir --help [COMMAND]; it is the operand at `at`. */
 static int
-run_help(struct weir_cli *cli)
+run_help(struct weir_cli *cli, size_t at)
 {
 	const struct weir_command *command = &weir__cmd_weir;
 
-	if (cli->operand_count > 2)
-		return too_many(cli, cli->operands[2]);
-	if (cli->operand_count == 2) {
-		command = weir__command_find(cli->operands[1]);
+	if (cli->operand_count > at + 1)
+		return too_many(cli, cli->operands[at + 1]);
+	if (cli->operand_count > at) {
+		command = weir__command_find(cli->operands[at]);
 		if (!command)
-			return unknown_command(cli, cli->operands[1]);
+			return unknown_command(cli, cli->operands[at]);
 	}
 	return print_help(cli, command);
 }
@@ -150,9 +150,10 @@ dispatch(struct weir_cli *cli, int argc, char **argv)
 	int at;
 
 	if (options->help)
-		return print_help(cli, &weir__cmd_weir);
+		return run_help(cli, 0);
 	if (options->version)
-		return print_version(cli);
+		return cli->operand_count > 0 ? too_many(cli, cli->operands[0])
+					      : print_version(cli);
 	if (options->generate)
 		return run_generate(cli);
 	if (cli->operand_count == 0) {
@@ -161,7 +162,7 @@ dispatch(struct weir_cli *cli, int argc, char **argv)
 		return WEIR_EXIT_USAGE;
 	}
 	if (strcmp(cli->operands[0], "help") == 0)
-		return run_help(cli);
+		return run_help(cli, 1);
 	command = weir__command_find(cli->operands[0]);
 	if (!command)
 		return unknown_command(cli, cli->operands[0]);

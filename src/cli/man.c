@@ -178,6 +178,7 @@ put_options(struct weir_buf *buf, const struct weir_option *table)
 	}
 }
 
+/* The words are the command's own; only its name is set in bold. */
 static void
 put_synopsis(struct weir_buf *buf, const struct weir_command *c)
 {
@@ -217,6 +218,7 @@ put_examples(struct weir_buf *buf, const struct weir_command *c)
 	}
 }
 
+/* From the table in exit.h, so that enum and page agree. */
 static const char *
 exit_text(int code)
 {
@@ -279,6 +281,7 @@ put_configuration(struct weir_buf *buf, const struct weir_command *c)
 	weir__buf_fini(&variable);
 }
 
+/* All the others, and `weir` first. */
 static void
 put_see_also(struct weir_buf *buf, const struct weir_command *c)
 {
@@ -299,6 +302,7 @@ put_see_also(struct weir_buf *buf, const struct weir_command *c)
 	weir__buf_putc(buf, '\n');
 }
 
+/* roff wants the title in capitals, and pages are called weir-COMMAND. */
 static void
 put_title(struct weir_buf *buf, const struct weir_command *c)
 {

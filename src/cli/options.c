@@ -190,9 +190,56 @@ weir__option_source(const struct weir_cli *cli, const char *name)
 	return cli->common_sources[row - weir__common_options];
 }
 
+/* How many rows of table have this name, or this letter. */
+static unsigned
+count_rows(const struct weir_option *table, const char *name, char letter)
+{
+	unsigned n = 0;
+
+	for (const struct weir_option *o = table; o->kind != WEIR_OPT_END; o++)
+		n += o->kind != WEIR_OPT_GROUP &&
+		     ((name && strcmp(o->name, name) == 0) ||
+		      (letter && o->letter == letter));
+	return n;
+}
+
+/*
+ * Does a row say all that help, man page and completions will ask of it, and
+ * is it the only one of its name and letter, in both tables?  A row that
+ * another hides would be an option that nobody can reach.
+ */
+static bool
+row_is_sane(const struct weir_command *command, const struct weir_option *o)
+{
+	const struct weir_option *common =
+		has_common(command) ? weir__common_options : command->options;
+	unsigned once = has_common(command) ? 1 : 2;
+
+	if (o->kind == WEIR_OPT_GROUP)
+		return o->name != NULL;
+	if (!o->name || !o->help ||
+	    weir__option_has_value(o) != (o->arg != NULL) ||
+	    (o->kind == WEIR_OPT_CHOICE) != (o->choices != NULL))
+		return false;
+	return count_rows(command->options, o->name, o->letter) +
+		       count_rows(common, o->name, o->letter) ==
+	       once;
+}
+
+static bool
+table_is_sane(const struct weir_command *command,
+	      const struct weir_option *table)
+{
+	for (const struct weir_option *o = table; o->kind != WEIR_OPT_END; o++)
+		if (!row_is_sane(command, o))
+			return false;
+	return true;
+}
+
 bool
 weir__cli_init(struct weir_cli *cli, const struct weir_command *command)
 {
+	weir_assert(table_is_sane(command, command->options));
 	*cli = (struct weir_cli){.command = command};
 	/* One byte more, so that a command without options is none too. */
 	cli->options = calloc(1, command->options_size + 1);
@@ -243,6 +290,7 @@ set_flag_value(struct weir_cli *cli, const struct weir_option_ref *ref,
 	return refuse(cli, subject, &why);
 }
 
+/* The last word was an option that wants a value. */
 static int
 missing_value(struct weir_cli *cli, const struct weir_option *o,
 	      const char *subject)
@@ -257,6 +305,10 @@ missing_value(struct weir_cli *cli, const struct weir_option *o,
 	return WEIR_EXIT_USAGE;
 }
 
+/*
+ * Say what was meant, with the placeholder of its value, or else where to
+ * look.  len leaves a "=value" out.
+ */
 static int
 unknown_option(struct weir_cli *cli, const char *arg, size_t len)
 {
@@ -348,6 +400,7 @@ add_operand(struct weir_cli *cli, const char *operand)
 	cli->operands[cli->operand_count++] = operand;
 }
 
+/* Operands collect on the way; there is room for all of argv. */
 static int
 read_flags(struct reader *r)
 {

@@ -1,5 +1,14 @@
 /*
  * The summary; see summary.h.
+ *
+ * Design: it is read in two places, by a person in a hurry and by the same
+ * person next morning in a log.  So the first line says how it went, the
+ * second what is wrong, the third what to do, and a line with nothing to say
+ * is left out.  The totals are those of the progress line; only here the rate
+ * is the average over the whole run and not a smoothed one.
+ *
+ * Locking: none.  A tally belongs to one thread, and a summary is made when
+ * the jobs are over.
  */
 #include "cli/summary.h"
 
@@ -38,6 +47,7 @@ put_count(struct weir_buf *buf, const char *before, uint64_t count,
 	weir__buf_printf(buf, "%s%s%s", before, text, after);
 }
 
+/* text has room for WEIR_FORMAT_SIZE bytes; two of them stand in one printf. */
 static const char *
 duration(char *text, int64_t ns)
 {
@@ -104,6 +114,8 @@ put_stopped(struct weir_buf *buf, const struct weir_summary *s)
 	put_count(buf, "  not started ", s->not_started, "\n");
 }
 
+/* The most frequent first; by name where they are equal, to be the same twice.
+ */
 static int
 by_count(const void *a, const void *b)
 {
@@ -114,6 +126,7 @@ by_count(const void *a, const void *b)
 	return strcmp(x->name, y->name);
 }
 
+/* A reason may be a server's text, so it is made harmless. */
 static void
 put_reason(struct weir_buf *buf, const char *name, uint64_t count, bool utf8)
 {

@@ -18,6 +18,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+/* No TERM at all is what cron and service managers give. */
 static bool
 term_is_dumb(void)
 {

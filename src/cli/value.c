@@ -35,6 +35,7 @@ weir__value_set_bool(const struct weir_option_ref *ref, bool value,
 		memcpy(ref->field, &value, sizeof(value));
 }
 
+/* Words, as weir.conf and the environment have them; flags never come here. */
 static bool
 set_bool(const struct weir_option_ref *ref, const char *text,
 	 enum weir_option_source source, struct weir_buf *why)
@@ -61,6 +62,7 @@ is_bare_number(const char *text)
 	return len > 0 && text[len] == '\0';
 }
 
+/* A bare number is a good size, and a bad duration, rate and byte rate. */
 static void
 explain(struct weir_buf *why, const struct weir_option *o, const char *text,
 	const char *noun)
@@ -96,6 +98,7 @@ show_bound(struct weir_buf *why, const struct weir_option *o, int64_t value)
 		weir__buf_putc(why, units[unit]);
 }
 
+/* Say the bound with the error: nobody should have to look it up. */
 static bool
 in_bounds(const struct weir_option *o, int64_t value, const char *text,
 	  struct weir_buf *why)
@@ -184,6 +187,7 @@ set_size(const struct weir_option_ref *ref, const char *text,
 	return true;
 }
 
+/* No bounds here: a rate's smallest and largest values are both sensible. */
 static bool
 set_rate(const struct weir_option_ref *ref, const char *text,
 	 enum weir_option_source source, struct weir_buf *why)
@@ -247,6 +251,7 @@ set_choice(const struct weir_option_ref *ref, const char *text,
 	return false;
 }
 
+/* An empty file name is nearly always a variable that was not set. */
 static bool
 set_text(const struct weir_option_ref *ref, const char *text,
 	 enum weir_option_source source, struct weir_buf *why)

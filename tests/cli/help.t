@@ -26,6 +26,12 @@ cp "$out" "$tmp/help"
 run "$WEIR" help fetch
 check 'weir help fetch is weir fetch --help' cmp -s "$out" "$tmp/help"
 
+run "$WEIR" --help fetch
+check 'weir --help fetch is, too' cmp -s "$out" "$tmp/help"
+run "$WEIR" --version fetch
+expect_status 2
+expect_err "weir: too many arguments: 'fetch'"
+
 printf 'nonsense\n' >"$tmp/bad.conf"
 run env WEIR_CONFIG="$tmp/bad.conf" "$WEIR" fetch --help
 expect_status 0 'help works with a broken weir.conf'
