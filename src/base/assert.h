@@ -21,6 +21,9 @@ _Noreturn void weir__assert_failed(const char *what, const char *file, int line,
 		 : weir__assert_failed(#condition, __FILE__, __LINE__, \
 				       __func__))
 
+/* Where control never gets to, unless we are wrong. */
+#define weir_bug(what) weir__assert_failed(what, __FILE__, __LINE__, __func__)
+
 /* The same for checks too dear for every call: sanitizer and debug builds. */
 #ifdef WEIR_CHECK_INVARIANTS
 #define weir_assert_slow(condition) weir_assert(condition)

@@ -71,6 +71,15 @@ arm_ctx(weir_job *job, const struct weir_record *record, int64_t now_ns)
 	return WEIR_OK;
 }
 
+/* The common case: the slot's context will do as the last job left it. */
+static bool
+is_armed(const weir_job *job, const struct weir_record *record)
+{
+	return !record->submit_ctx && record->timeout_ns == WEIR_FOREVER &&
+	       job->ctx && !record->pool->async &&
+	       weir__ctx_is_fresh(job->ctx);
+}
+
 /* A context that somebody kept is his now; the slot gets a new one. */
 static void
 disarm_ctx(weir_job *job)
@@ -90,12 +99,14 @@ weir__attempt_begin(weir_job *job, struct weir_record *record, int64_t now_ns)
 
 	weir_assert(!job->record && record->place == WEIR_PLACE_HELD);
 	weir__ctx_unwatch(&record->watch); /* if it comes from back-off */
-	status = weir_ctx_status(record->submit_ctx);
-	if (status == WEIR_OK)
-		status = arm_ctx(job, record, now_ns);
-	if (status != WEIR_OK) {
-		weir__record_conclude(record, status, now_ns);
-		return status;
+	if (!is_armed(job, record)) {
+		status = weir_ctx_status(record->submit_ctx);
+		if (status == WEIR_OK)
+			status = arm_ctx(job, record, now_ns);
+		if (status != WEIR_OK) {
+			weir__record_conclude(record, status, now_ns);
+			return status;
+		}
 	}
 	if (record->result.attempts == 0) {
 		record->result.wait_ns = now_ns - record->accepted_ns;
@@ -311,7 +322,8 @@ weir_job_done(weir_job *job, weir_status status)
 	job->status = status;
 	weir__u32_store(&job->phase, WEIR_JOB_DONE, WEIR_RELEASE_ORDER);
 	weir__list_append(&w->done, &job->done_link);
-	weir__mutex_unlock(&w->done_mu);
+	/* Under the lock: once it is free, worker and pool may be gone. */
 	if (weir__worker_self() != w)
 		weir__worker_wake(w);
+	weir__mutex_unlock(&w->done_mu);
 }

@@ -92,7 +92,10 @@ weir_chan_free(weir_chan *ch, weir_chan_drop_fn *drop, void *user)
 }
 
 /* Copy elem behind the last element.  There must be room. */
-static void WEIR_REQUIRES(ch->mu)
+static void chan_push_locked(weir_chan *ch, const void *elem)
+	WEIR_REQUIRES(ch->mu);
+
+static void
 chan_push_locked(weir_chan *ch, const void *elem)
 {
 	weir_assert(ch->len < ch->capacity);
@@ -101,7 +104,10 @@ chan_push_locked(weir_chan *ch, const void *elem)
 }
 
 /* Copy the first element out.  There must be one. */
-static void WEIR_REQUIRES(ch->mu)
+static void chan_pop_locked(weir_chan *ch, void *ret_elem)
+	WEIR_REQUIRES(ch->mu);
+
+static void
 chan_pop_locked(weir_chan *ch, void *ret_elem)
 {
 	weir_assert(ch->len > 0);
@@ -111,7 +117,10 @@ chan_pop_locked(weir_chan *ch, void *ret_elem)
 }
 
 /* Wait until there is room: OK, CLOSED, or the context's status. */
-static weir_status WEIR_REQUIRES(ch->mu)
+static weir_status chan_wait_room_locked(weir_chan *ch, weir_ctx *ctx)
+	WEIR_REQUIRES(ch->mu);
+
+static weir_status
 chan_wait_room_locked(weir_chan *ch, weir_ctx *ctx)
 {
 	weir_status status;
@@ -126,7 +135,10 @@ chan_wait_room_locked(weir_chan *ch, weir_ctx *ctx)
 }
 
 /* Wait until there is an element: OK, CLOSED, or the context's status. */
-static weir_status WEIR_REQUIRES(ch->mu)
+static weir_status chan_wait_data_locked(weir_chan *ch, weir_ctx *ctx)
+	WEIR_REQUIRES(ch->mu);
+
+static weir_status
 chan_wait_data_locked(weir_chan *ch, weir_ctx *ctx)
 {
 	weir_status status;

@@ -22,41 +22,11 @@
 #include "core/ctx.h"
 
 #include "base/assert.h"
-#include "sync/atomic.h"
 #include "sync/clock.h"
-#include "sync/mutex.h"
 #include "sync/park.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-
-struct weir_ctx {
-	/* fixed at creation */
-	weir_ctx *parent;
-	uint32_t depth;
-
-	/* atomic; the last one out frees */
-	struct weir_u32 refs;
-
-	/*
-	 * atomic; a weir_status.  Goes from OK to another value once, under
-	 * mu; release, pairs with the acquire in weir_ctx_status().
-	 */
-	struct weir_u32 state;
-
-	/* fixed while shared; a slot rearms it while it is the only owner */
-	int64_t deadline_ns;
-
-	struct weir_mutex mu;
-
-	/* guarded by mu */
-	struct weir_list watches;
-	weir_job *job;
-	char why[WEIR_ERROR_MAX];
-
-	/* guarded by the parent's mu */
-	struct weir_watch up;
-};
 
 static void
 ctx_fire_child(struct weir_watch *watch, weir_status status, const char *why)
@@ -165,12 +135,10 @@ weir__ctx_watch(weir_ctx *ctx, struct weir_watch *watch)
 }
 
 void
-weir__ctx_unwatch(struct weir_watch *watch)
+weir__ctx_unwatch_slow(struct weir_watch *watch)
 {
 	weir_ctx *ctx = watch->ctx;
 
-	if (!ctx)
-		return;
 	weir__mutex_lock(&ctx->mu);
 	weir__list_remove(&watch->link);
 	weir__mutex_unlock(&ctx->mu);
@@ -278,13 +246,6 @@ weir_ctx_sleep(weir_ctx *ctx, int64_t duration_ns)
 			weir__earlier_ns(until_ns, weir_ctx_deadline_ns(ctx)));
 	weir__ctx_unwatch(&sleeper.watch);
 	return weir_ctx_status(ctx);
-}
-
-bool
-weir__ctx_is_unshared(weir_ctx *ctx)
-{
-	/* Acquire: pairs with the release of whoever gave a reference back. */
-	return weir__u32_load(&ctx->refs, WEIR_ACQUIRE_ORDER) == 1;
 }
 
 void

@@ -12,6 +12,8 @@
 #include <weir/pool.h>
 
 #include "base/list.h"
+#include "sync/atomic.h"
+#include "sync/mutex.h"
 
 struct weir_watch {
 	struct weir_list link;
@@ -23,6 +25,34 @@ struct weir_watch {
 	 */
 	void (*fire)(struct weir_watch *watch, weir_status status,
 		     const char *why);
+};
+
+struct weir_ctx {
+	/* fixed at creation */
+	weir_ctx *parent;
+	uint32_t depth;
+
+	/* atomic; the last one out frees */
+	struct weir_u32 refs;
+
+	/*
+	 * atomic; a weir_status.  Goes from OK to another value once, under
+	 * mu; release, pairs with the acquire in weir_ctx_status().
+	 */
+	struct weir_u32 state;
+
+	/* fixed while shared; a slot rearms it while it is the only owner */
+	int64_t deadline_ns;
+
+	struct weir_mutex mu;
+
+	/* guarded by mu */
+	struct weir_list watches;
+	weir_job *job;
+	char why[WEIR_ERROR_MAX];
+
+	/* guarded by the parent's mu */
+	struct weir_watch up;
 };
 
 static inline void
@@ -44,7 +74,14 @@ void weir__ctx_watch(weir_ctx *ctx, struct weir_watch *watch);
  * Stop watching.  When this returns, fire is not running and will not run.
  * Watching nothing is fine.
  */
-void weir__ctx_unwatch(struct weir_watch *watch);
+void weir__ctx_unwatch_slow(struct weir_watch *watch);
+
+static inline void
+weir__ctx_unwatch(struct weir_watch *watch)
+{
+	if (watch->ctx)
+		weir__ctx_unwatch_slow(watch);
+}
 
 /* Make ctx and all below it done, unless it is done. */
 void weir__ctx_end(weir_ctx *ctx, weir_status status, const char *why);
@@ -64,7 +101,23 @@ WEIR_NODISCARD weir_status weir__ctx_new_for_job(weir_ctx **out,
 void weir__ctx_rearm(weir_ctx *ctx, int64_t deadline_ns);
 
 /* Does nobody but the caller hold a reference? */
-bool weir__ctx_is_unshared(weir_ctx *ctx);
+static inline bool
+weir__ctx_is_unshared(const weir_ctx *ctx)
+{
+	/* Acquire: pairs with the release of whoever gave a reference back. */
+	return weir__u32_load(&ctx->refs, WEIR_ACQUIRE_ORDER) == 1;
+}
+
+/*
+ * Is a slot's context as good as new: live, and with no deadline but its
+ * parent's?  Then rearming it for an attempt without a time-out does nothing.
+ */
+static inline bool
+weir__ctx_is_fresh(const weir_ctx *ctx)
+{
+	return weir__u32_load(&ctx->state, WEIR_ACQUIRE_ORDER) == WEIR_OK &&
+	       ctx->deadline_ns == ctx->parent->deadline_ns;
+}
 
 /* Part the context from its job, for good; the job is over. */
 void weir__ctx_forget_job(weir_ctx *ctx);

@@ -156,7 +156,10 @@ stage_wake(void *state, void *user)
 }
 
 /* Whoever waits for the end of results learns of it. */
-static void WEIR_REQUIRES(p->mu)
+static void end_if_last_locked(weir_pipeline *p)
+	WEIR_REQUIRES(p->mu);
+
+static void
 end_if_last_locked(weir_pipeline *p)
 {
 	if (p->closed && p->inside == 0)
@@ -176,7 +179,7 @@ finish(struct stage *stage, const weir_result *result, struct item *item)
 	while (p->results_len >= p->options.results && !p->lifted)
 		if (weir__waitq_wait(&p->room, &p->mu, NULL, WEIR_FOREVER) !=
 		    WEIR_OK)
-			weir_assert(!"a wait without an end ended");
+			weir_bug("a wait without an end ended");
 	/* There is one for each item that can be inside. */
 	weir_assert(!weir__list_empty(&p->free));
 	outcome = weir_container_of(weir__list_pop(&p->free), struct outcome,
@@ -397,7 +400,7 @@ weir_pipeline_free(weir_pipeline *p)
 		return NULL;
 	if (p->stages &&
 	    weir_pipeline_shutdown_now(p, NULL, NULL, NULL) != WEIR_OK)
-		weir_assert(!"a shutdown that may wait for ever did not");
+		weir_bug("a shutdown that may wait for ever did not");
 	for (uint32_t i = 0; p->stages && i < p->options.stage_count; i++)
 		weir_pool_free(p->stages[i].pool);
 	drop_results(p);
@@ -472,7 +475,10 @@ weir_pipeline_try_submit(weir_pipeline *p, const void *in, uint64_t *ret_id,
 }
 
 /* Wait for a result to take: OK, CLOSED, DEADLOCK, or the context's status. */
-static weir_status WEIR_REQUIRES(p->mu)
+static weir_status wait_result_locked(weir_pipeline *p, weir_ctx *ctx, bool may_wait)
+	WEIR_REQUIRES(p->mu);
+
+static weir_status
 wait_result_locked(weir_pipeline *p, weir_ctx *ctx, bool may_wait)
 {
 	weir_status status = WEIR_OK;

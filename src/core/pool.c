@@ -154,7 +154,10 @@ records_needed(const weir_pool *pool, uint32_t width)
 }
 
 /* Room in the array of workers, and the workers, up to the given number. */
-static weir_status WEIR_REQUIRES(pool->mu)
+static weir_status workers_grow_locked(weir_pool *pool, uint32_t count)
+	WEIR_REQUIRES(pool->mu);
+
+static weir_status
 workers_grow_locked(weir_pool *pool, uint32_t count)
 {
 	struct weir_worker **workers;
@@ -172,7 +175,10 @@ workers_grow_locked(weir_pool *pool, uint32_t count)
 }
 
 /* All memory for a given width: workers, slots and records. */
-static weir_status WEIR_REQUIRES(pool->mu)
+static weir_status pool_provide_locked(weir_pool *pool, uint32_t width)
+	WEIR_REQUIRES(pool->mu);
+
+static weir_status
 pool_provide_locked(weir_pool *pool, uint32_t width)
 {
 	uint32_t workers = pool->async ? pool->options.threads : width;
@@ -187,7 +193,7 @@ pool_provide_locked(weir_pool *pool, uint32_t width)
 			slots = width / workers + (i < width % workers);
 		if (slots > w->slot_count)
 			status = weir__worker_add_slots_locked(
-				w, slots - w->slot_count);
+				pool, w, slots - w->slot_count);
 	}
 	if (status == WEIR_OK && records > pool->record_count)
 		status = weir__records_grow_locked(
@@ -199,7 +205,10 @@ pool_provide_locked(weir_pool *pool, uint32_t width)
  * Threads for the workers that should have one and have not.  mu is held
  * throughout, so that none of them gets past its report before all are made.
  */
-static weir_status WEIR_REQUIRES(pool->mu)
+static weir_status spawn_locked(weir_pool *pool)
+	WEIR_REQUIRES(pool->mu);
+
+static weir_status
 spawn_locked(weir_pool *pool)
 {
 	weir_status status = WEIR_OK;
@@ -209,7 +218,7 @@ spawn_locked(weir_pool *pool)
 		char name[64];
 
 		if (w->threaded || (i == 0 && pool->pull) ||
-		    weir__worker_share_locked(w) == 0)
+		    weir__worker_share_locked(pool, w) == 0)
 			continue;
 		snprintf(name, sizeof(name), "%.12s-%u", pool->name, i);
 		w->gone = false;
@@ -251,7 +260,7 @@ await_started(weir_pool *pool)
 	while (pool->awaited > 0)
 		if (weir__waitq_wait(&pool->started, &pool->mu, NULL,
 				     WEIR_FOREVER) != WEIR_OK)
-			weir_assert(!"a wait without an end ended");
+			weir_bug("a wait without an end ended");
 	status = pool->init_status;
 	weir__mutex_unlock(&pool->mu);
 	return status;
@@ -361,7 +370,7 @@ weir_pool_free(weir_pool *pool)
 		return NULL;
 	weir_assert(!weir__worker_is_of(pool));
 	if (weir_pool_shutdown_now(pool, NULL, NULL, NULL) != WEIR_OK)
-		weir_assert(!"a shutdown that may wait for ever did not");
+		weir_bug("a shutdown that may wait for ever did not");
 	weir__pool_join_workers(pool);
 	drop_rest(pool);
 	weir_assert(weir__pool_inside(pool) == 0);
@@ -493,6 +502,9 @@ weir__pool_notify_if_finished(weir_pool *pool)
 }
 
 /* Slots beyond the new width are left as soon as they are empty. */
+static void set_width_locked(weir_pool *pool, uint32_t width)
+	WEIR_REQUIRES(pool->mu);
+
 static void
 set_width_locked(weir_pool *pool, uint32_t width)
 {
@@ -541,7 +553,10 @@ weir_pool_resize(weir_pool *pool, uint32_t workers)
 }
 
 /* Jobs in the hands of workers just now. */
-static uint32_t WEIR_REQUIRES(pool->mu)
+static uint32_t busy_locked(const weir_pool *pool)
+	WEIR_REQUIRES(pool->mu);
+
+static uint32_t
 busy_locked(const weir_pool *pool)
 {
 	uint32_t busy = 0;

@@ -205,6 +205,7 @@ struct weir_pool {
 	bool ran;                /* pull: run was called */
 	bool spawned;            /* workers were started once */
 	bool has_timekeeper, has_monitor;
+	int64_t keeper_due_ns;   /* when the timekeeper looks again */
 	int64_t blocked_ns, starved_ns;
 
 	struct weir_waitq room;    /* submitters: QUEUED < queue || closed */
@@ -265,7 +266,12 @@ struct weir_record *weir__record_get_locked(weir_pool *pool)
 void weir__record_put_locked(weir_pool *pool, struct weir_record *record)
 	WEIR_REQUIRES(pool->mu);
 /* Let go of what a delivered record refers to.  No lock. */
-void weir__record_clear(struct weir_record *record);
+static inline void
+weir__record_clear(struct weir_record *record)
+{
+	if (record->submit_ctx)
+		record->submit_ctx = weir_ctx_unref(record->submit_ctx);
+}
 /* Move it from HELD to a list, or from a list to HELD. */
 void weir__record_enqueue_locked(weir_pool *pool, struct weir_record *record)
 	WEIR_REQUIRES(pool->mu);
@@ -313,6 +319,13 @@ WEIR_NODISCARD weir_status weir__pool_new(weir_pool **out,
 /* Fill in a record that has just been accepted. */
 void weir__record_accept(struct weir_record *record,
 			 const weir_job_options *options, uint64_t id);
+/* Does the job differ in no way from the rest of its pool? */
+static inline bool
+weir__job_options_are_plain(const weir_job_options *o)
+{
+	return o->priority == 0 && o->timeout_ns == 0 && !o->retry &&
+	       o->key == 0;
+}
 /* Are these options for a single job fit to use? */
 WEIR_NODISCARD bool weir__job_options_are_valid(const weir_job_options *o);
 /*
@@ -396,8 +409,11 @@ WEIR_NODISCARD weir_status weir__pool_submit(weir_pool *pool,
 extern const struct weir_ends weir__push_ends;
 extern const struct weir_ends weir__pull_ends;
 /* A batch took so long: how many at a time from now on, and by how many? */
-void weir__pull_adapt(struct weir_worker *w, size_t jobs, int64_t took_ns);
-/* With nothing in hand: sleep if others do the work better alone. */
+void weir__pull_adapt(struct weir_worker *w, size_t jobs, int64_t took_ns,
+		      int64_t each_ns);
+/* Jobs that cost less than this are done faster by one worker than by two. */
+#define WEIR_SHORT_JOB_NS 500
+/* With nothing in hand: sleep, for others do the work better alone. */
 void weir__pull_rest(struct weir_worker *w);
 void weir__pull_wake_surplus_locked(weir_pool *pool) WEIR_REQUIRES(pool->mu);
 
@@ -410,9 +426,10 @@ WEIR_NODISCARD weir_status weir__worker_new_locked(weir_pool *pool)
 	WEIR_REQUIRES(pool->mu);
 void weir__worker_free(struct weir_worker *w);
 /* Slots for jobs that the worker will pick up. */
-WEIR_NODISCARD weir_status weir__worker_add_slots_locked(struct weir_worker *w,
+WEIR_NODISCARD weir_status weir__worker_add_slots_locked(weir_pool *pool,
+							 struct weir_worker *w,
 							 size_t count)
-	WEIR_REQUIRES(w->pool->mu);
+	WEIR_REQUIRES(pool->mu);
 /* The body of a worker's thread. */
 void weir__worker_main(void *worker);
 /* init, wait for the others, work, exit; what came of all the inits. */
@@ -420,8 +437,9 @@ weir_status weir__worker_live(struct weir_worker *w);
 /* Wake a worker of asynchronous jobs out of its wait. */
 void weir__worker_wake(struct weir_worker *w);
 /* How many of the pool's slots are this worker's. */
-uint32_t weir__worker_share_locked(const struct weir_worker *w)
-	WEIR_REQUIRES(w->pool->mu);
+uint32_t weir__worker_share_locked(const weir_pool *pool,
+				   const struct weir_worker *w)
+	WEIR_REQUIRES(pool->mu);
 
 /* attempt.c */
 
@@ -444,9 +462,8 @@ void weir__record_conclude(struct weir_record *record, weir_status status,
 
 /* shutdown.c */
 
-/* What waits is not going to run: hand it back or deliver it as cancelled. */
-void weir__pool_sweep(weir_pool *pool, weir_unstarted_fn *unstarted,
-		      void *user);
+/* For workers: what waits is not going to run, deliver it as cancelled. */
+void weir__pool_sweep(weir_pool *pool);
 
 /* crash.c */
 

@@ -30,8 +30,7 @@
 
 #include <string.h>
 
-/* Costs between which the number of active workers stays as it is. */
-#define SHORT_JOB_NS 500
+/* Above this cost one more worker pays (below: WEIR_SHORT_JOB_NS). */
 #define LONG_JOB_NS 1000
 /* Batches grow while one takes less than the first, shrink above the second. */
 #define BATCH_SHORT_NS (5 * WEIR_US)
@@ -111,29 +110,24 @@ key_admits(weir_pool *pool, struct weir_record *record)
 }
 
 /*
- * Ask the source for one job, with source_mu held and asking set.  WEIR_OK
- * and a record in *ret: run it.  WEIR_OK and NULL: it waits for its key.
+ * Ask the source for one job, with source_mu held and asking set.  id is the
+ * one it gets if there is one.
  */
 static weir_status
-source_ask(weir_pool *pool, struct weir_worker *w, struct weir_record **ret)
+source_ask(weir_pool *pool, struct weir_record *record, uint64_t id)
 {
-	weir_job_options options = WEIR_JOB_OPTIONS_INIT;
-	struct weir_record *record = spare_get(w);
+	static const weir_job_options plain = WEIR_JOB_OPTIONS_INIT;
+	weir_job_options options = plain;
 	weir_status status;
-	uint64_t id;
 
 	status = pool->options.source(pool->intake_ctx, record->in, &options,
 				      pool->ends_user);
-	if (status == WEIR_OK && !weir__job_options_are_valid(&options))
+	if (status == WEIR_OK && !weir__job_options_are_plain(&options) &&
+	    !weir__job_options_are_valid(&options))
 		status = WEIR_INVAL;
-	if (status != WEIR_OK) {
-		spare_put(pool, w, record);
-		return status;
-	}
-	id = weir__u64_add(&pool->accepted, 1, WEIR_SEQ_CST) + 1;
-	weir__record_accept(record, &options, id);
-	*ret = key_admits(pool, record) ? record : NULL;
-	return WEIR_OK;
+	if (status == WEIR_OK)
+		weir__record_accept(record, &options, id);
+	return status;
 }
 
 static void
@@ -147,30 +141,67 @@ source_note_end(weir_pool *pool, weir_status status)
 	weir__u32_store(&pool->source_open, 0, WEIR_SEQ_CST);
 }
 
+/* How many jobs of max may come in.  Only source_mu's holder adds to inside. */
 static size_t
-source_take(weir_pool *pool, struct weir_worker *w, size_t max, bool *hungry)
+source_room(const weir_pool *pool, size_t max)
 {
+	uint64_t inside = weir__pool_inside(pool);
+	uint32_t most = weir__pool_capacity(pool);
+
+	if (inside >= most)
+		return 0;
+	return most - inside < max ? (size_t)(most - inside) : max;
+}
+
+/*
+ * Fill w->batch from the source, with source_mu held.  *ret_accepted counts
+ * those that came in, which are more than are returned if some have to wait
+ * for their keys.
+ */
+static weir_status
+source_fill(weir_pool *pool, struct weir_worker *w, size_t max,
+	    size_t *ret_accepted, size_t *ret_count)
+{
+	uint64_t id = weir__u64_load(&pool->accepted, WEIR_RELAXED) + 1;
+	size_t room = source_room(pool, max), accepted = 0, count = 0;
 	weir_status status = WEIR_OK;
-	size_t count = 0;
 
-	weir__mutex_lock(&pool->source_mu);
-	weir__u32_store(&pool->asking, 1, WEIR_SEQ_CST);
-	while (count < max && intake_is_open(pool) &&
-	       weir__pool_inside(pool) < weir__pool_capacity(pool) &&
+	while (accepted < room && intake_is_open(pool) &&
 	       limit_admits(pool, w->now_ns)) {
-		struct weir_record *record = NULL;
+		struct weir_record *record = spare_get(w);
 
-		status = source_ask(pool, w, &record);
-		if (record)
+		status = source_ask(pool, record, id + accepted);
+		if (status != WEIR_OK) {
+			spare_put(pool, w, record);
+			limit_return(pool);
+			break;
+		}
+		accepted++;
+		if (record->key == 0 || key_admits(pool, record))
 			w->batch[count++] = record;
 		else
 			limit_return(pool);
-		if (status != WEIR_OK) {
-			source_note_end(pool, status);
-			break;
-		}
 	}
-	weir__u32_store(&pool->asking, 0, WEIR_SEQ_CST);
+	*ret_accepted = accepted;
+	*ret_count = count;
+	return status;
+}
+
+static size_t
+source_take(weir_pool *pool, struct weir_worker *w, size_t max, bool *hungry)
+{
+	weir_status status;
+	size_t accepted, count;
+
+	weir__mutex_lock(&pool->source_mu);
+	weir__u32_store(&pool->asking, 1, WEIR_SEQ_CST);
+	status = source_fill(pool, w, max, &accepted, &count);
+	weir__u64_bump(&pool->accepted, accepted);
+	if (status != WEIR_OK)
+		source_note_end(pool, status);
+	/* Release is enough with jobs in hand: give() looks for sleepers. */
+	weir__u32_store(&pool->asking, 0,
+			count > 0 ? WEIR_RELEASE_ORDER : WEIR_SEQ_CST);
 	weir__mutex_unlock(&pool->source_mu);
 	/* One look at the clock for all: they start right away. */
 	if (count > 0)
@@ -211,7 +242,7 @@ pull_take(weir_pool *pool, struct weir_worker *w, size_t max, bool *hungry)
 	/* Somebody has to look at the clock for the run's deadline to count. */
 	(void)weir_ctx_status(pool->ctx);
 	if (weir__pool_level(pool) >= WEIR_LEVEL_SOON) {
-		weir__pool_sweep(pool, NULL, NULL);
+		weir__pool_sweep(pool);
 		return 0;
 	}
 	if ((int64_t)weir__u64_load(&pool->shelf_due_ns, WEIR_SEQ_CST) <=
@@ -263,7 +294,10 @@ pull_give(weir_pool *pool, struct weir_worker *w, struct weir_record **records,
 const struct weir_ends weir__pull_ends = {pull_take, pull_give};
 
 /* Is the rest of the pool worth waking, and may this worker sleep? */
-static bool WEIR_REQUIRES(pool->mu)
+static bool may_park_locked(weir_pool *pool)
+	WEIR_REQUIRES(pool->mu);
+
+static bool
 may_park_locked(weir_pool *pool)
 {
 	return weir__u32_load(&pool->active, WEIR_RELAXED) > 1 &&
@@ -274,7 +308,10 @@ may_park_locked(weir_pool *pool)
  * Mind the active workers, a look each MONITOR_NS.  Returns when woken, or
  * when they have got nowhere since the last look: stuck in long jobs.
  */
-static bool WEIR_REQUIRES(pool->mu)
+static bool monitor_locked(weir_pool *pool)
+	WEIR_REQUIRES(pool->mu);
+
+static bool
 monitor_locked(weir_pool *pool)
 {
 	weir_status status = WEIR_BUSY;
@@ -300,16 +337,13 @@ weir__pull_rest(struct weir_worker *w)
 {
 	weir_pool *pool = w->pool;
 
-	if (!pool->pull || w->cost_ns >= SHORT_JOB_NS ||
-	    weir__u32_load(&pool->active, WEIR_RELAXED) <= 1)
-		return;
 	weir__mutex_lock(&pool->mu);
 	if (may_park_locked(pool)) {
 		weir__u32_sub(&pool->active, 1, WEIR_SEQ_CST);
 		if (pool->has_monitor) {
 			if (weir__waitq_wait(&pool->surplus, &pool->mu, NULL,
 					     WEIR_FOREVER) != WEIR_OK)
-				weir_assert(!"a wait without an end ended");
+				weir_bug("a wait without an end ended");
 		} else if (monitor_locked(pool)) {
 			weir__waitq_wake_all(&pool->surplus);
 		}
@@ -341,32 +375,41 @@ weir__pull_wake_surplus_locked(weir_pool *pool)
 	weir__waitq_wake_all(&pool->monitor);
 }
 
-void
-weir__pull_adapt(struct weir_worker *w, size_t jobs, int64_t took_ns)
+/* The largest fair share of what may be inside. */
+static uint32_t
+batch_most(const weir_pool *pool)
 {
-	weir_pool *pool = w->pool;
-	int64_t cost_ns = took_ns / (int64_t)jobs;
-	uint32_t active, most;
+	uint32_t active = weir__u32_load(&pool->active, WEIR_RELAXED);
+	uint32_t most = weir__pool_capacity(pool) / (active > 0 ? active : 1);
 
-	if (!pool->pull)
-		return;
-	w->cost_ns = w->cost_ns < 0 ? cost_ns
-				    : w->cost_ns + (cost_ns - w->cost_ns) / 4;
-	if (took_ns > BATCH_LONG_NS)
-		w->batch_want = cost_ns > BATCH_SHORT_NS ? 1
-							 : w->batch_want / 2;
-	else if (took_ns < BATCH_SHORT_NS && jobs == w->batch_want)
-		w->batch_want *= 2;
-	active = weir__u32_load(&pool->active, WEIR_RELAXED);
-	most = weir__pool_capacity(pool) / (active > 0 ? active : 1);
 	if (most > WEIR_BATCH_MAX)
 		most = WEIR_BATCH_MAX;
-	if (w->batch_want > most)
-		w->batch_want = most;
-	if (w->batch_want < 1)
-		w->batch_want = 1;
+	return most > 0 ? most : 1;
+}
+
+void
+weir__pull_adapt(struct weir_worker *w, size_t jobs, int64_t took_ns,
+		 int64_t each_ns)
+{
+	weir_pool *pool = w->pool;
+
+	w->cost_ns = w->cost_ns < 0 ? each_ns
+				    : w->cost_ns + (each_ns - w->cost_ns) / 4;
+	if (took_ns > BATCH_LONG_NS) {
+		w->batch_want = each_ns > BATCH_SHORT_NS ? 1
+							 : w->batch_want / 2;
+		if (w->batch_want == 0)
+			w->batch_want = 1;
+	} else if (took_ns < BATCH_SHORT_NS && jobs == w->batch_want &&
+		   jobs < WEIR_BATCH_MAX) {
+		uint32_t most = batch_most(pool);
+
+		w->batch_want = 2 * w->batch_want < most ? 2 * w->batch_want
+							 : most;
+	}
 	if (w->cost_ns > LONG_JOB_NS &&
-	    active < weir__u32_load(&pool->width, WEIR_RELAXED))
+	    weir__u32_load(&pool->active, WEIR_RELAXED) <
+		    weir__u32_load(&pool->width, WEIR_RELAXED))
 		wake_surplus(pool);
 }
 
@@ -445,6 +488,10 @@ weir_pool_run(weir_pool *pool, weir_ctx *ctx)
 	self = weir__pool_spawn(pool);
 	weir__mutex_unlock(&pool->resize_mu);
 	status = weir__worker_live(self);
+	/* A resize from here on would start threads nobody joins. */
+	weir__mutex_lock(&pool->resize_mu);
+	weir_pool_close(pool);
+	weir__mutex_unlock(&pool->resize_mu);
 	weir__pool_join_workers(pool);
 	if (status == WEIR_OK)
 		return run_end(pool, ctx);

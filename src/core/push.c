@@ -24,7 +24,10 @@
 #include <string.h>
 
 /* A job may leave the queue: there is a place for its result. */
-static bool WEIR_REQUIRES(pool->mu)
+static bool has_result_room_locked(weir_pool *pool)
+	WEIR_REQUIRES(pool->mu);
+
+static bool
 has_result_room_locked(weir_pool *pool)
 {
 	return weir__pool_inside(pool) - pool->count[WEIR_PLACE_QUEUED] <
@@ -32,7 +35,10 @@ has_result_room_locked(weir_pool *pool)
 }
 
 /* The next job that may start now, limits apart. */
-static struct weir_record * WEIR_REQUIRES(pool->mu)
+static struct weir_record *next_locked(weir_pool *pool, int64_t now_ns)
+	WEIR_REQUIRES(pool->mu);
+
+static struct weir_record *
 next_locked(weir_pool *pool, int64_t now_ns)
 {
 	struct weir_record *record = weir__shelf_take_locked(pool, now_ns);
@@ -48,7 +54,10 @@ next_locked(weir_pool *pool, int64_t now_ns)
 }
 
 /* Does the rate limit let this one start?  If not, it is the next to try. */
-static bool WEIR_REQUIRES(pool->mu)
+static bool limit_admits_locked(weir_pool *pool, struct weir_record *record, int64_t now_ns)
+	WEIR_REQUIRES(pool->mu);
+
+static bool
 limit_admits_locked(weir_pool *pool, struct weir_record *record,
 		    int64_t now_ns)
 {
@@ -62,27 +71,38 @@ limit_admits_locked(weir_pool *pool, struct weir_record *record,
 	return false;
 }
 
+/*
+ * One submitter for each place that is free.  Under the lock, unlike other
+ * wake-ups, because it may be several: jobs that wait for their keys leave
+ * the queue without starting.
+ */
+static void wake_submitters_locked(weir_pool *pool)
+	WEIR_REQUIRES(pool->mu);
+
+static void
+wake_submitters_locked(weir_pool *pool)
+{
+	uint32_t queued = pool->count[WEIR_PLACE_QUEUED];
+
+	for (; queued < pool->options.queue && pool->room.len > 0; queued++)
+		weir__kick(weir__waitq_wake_one(&pool->room));
+}
+
 static size_t
 push_take(weir_pool *pool, struct weir_worker *w, size_t max, bool *hungry)
 {
-	struct weir_park *wake = NULL;
 	struct weir_record *record;
-	int64_t now_ns = w->now_ns;
 
 	(void)max; /* batches are for the pull form */
 	(void)hungry;
-	if (pool->options.limit)
-		now_ns = weir_now_ns();
+	w->now_ns = weir_now_ns();
 	weir__mutex_lock(&pool->mu);
-	record = next_locked(pool, now_ns);
-	if (record && !limit_admits_locked(pool, record, now_ns))
+	record = next_locked(pool, w->now_ns);
+	if (record && !limit_admits_locked(pool, record, w->now_ns))
 		record = NULL;
-	if (record && pool->room.len > 0 &&
-	    pool->count[WEIR_PLACE_QUEUED] < pool->options.queue)
-		wake = weir__waitq_wake_one(&pool->room);
+	wake_submitters_locked(pool);
 	weir__pool_check_locked(pool);
 	weir__mutex_unlock(&pool->mu);
-	weir__kick(wake);
 	if (!record)
 		return 0;
 	w->batch[0] = record;
@@ -90,14 +110,20 @@ push_take(weir_pool *pool, struct weir_worker *w, size_t max, bool *hungry)
 }
 
 /* Delivered: the record's job is over and its place free again. */
-static void WEIR_REQUIRES(pool->mu)
+static void deliver_locked(weir_pool *pool, struct weir_record *record)
+	WEIR_REQUIRES(pool->mu);
+
+static void
 deliver_locked(weir_pool *pool, struct weir_record *record)
 {
 	weir__record_put_locked(pool, record);
 	weir__u64_bump(&pool->delivered, 1);
 }
 
-static void WEIR_REQUIRES(pool->mu)
+static void count_end_locked(weir_pool *pool, const struct weir_record *record)
+	WEIR_REQUIRES(pool->mu);
+
+static void
 count_end_locked(weir_pool *pool, const struct weir_record *record)
 {
 	if (record->result.status == WEIR_OK)
@@ -146,7 +172,10 @@ push_give(weir_pool *pool, struct weir_worker *w, struct weir_record **records,
 const struct weir_ends weir__push_ends = {push_take, push_give};
 
 /* Wait until the queue has room: OK, or why not. */
-static weir_status WEIR_REQUIRES(pool->mu)
+static weir_status wait_room_locked(weir_pool *pool, weir_ctx *ctx)
+	WEIR_REQUIRES(pool->mu);
+
+static weir_status
 wait_room_locked(weir_pool *pool, weir_ctx *ctx)
 {
 	int64_t began_ns = 0;
@@ -169,7 +198,10 @@ wait_room_locked(weir_pool *pool, weir_ctx *ctx)
 }
 
 /* Accept a job; there is room for it. */
-static uint64_t WEIR_REQUIRES(pool->mu)
+static uint64_t accept_locked(weir_pool *pool, const struct weir_input *in, const weir_job_options *options, weir_ctx *ctx, int64_t now_ns)
+	WEIR_REQUIRES(pool->mu);
+
+static uint64_t
 accept_locked(weir_pool *pool, const struct weir_input *in,
 	      const weir_job_options *options, weir_ctx *ctx, int64_t now_ns)
 {
@@ -212,8 +244,10 @@ weir__pool_submit(weir_pool *pool, const struct weir_input *in,
 	weir__mutex_lock(&pool->mu);
 	if (weir__pool_level(pool) != WEIR_LEVEL_OPEN)
 		status = WEIR_CLOSED;
-	else if (pool->count[WEIR_PLACE_QUEUED] >= pool->options.queue)
+	else if (pool->count[WEIR_PLACE_QUEUED] >= pool->options.queue) {
 		status = may_wait ? wait_room_locked(pool, ctx) : WEIR_BUSY;
+		now_ns = weir_now_ns();
+	}
 	if (status == WEIR_OK) {
 		id = accept_locked(pool, in, &copy, ctx, now_ns);
 		wake = weir__pool_notify_locked(pool);

@@ -46,7 +46,10 @@ weir__pool_chunk_locked(weir_pool *pool, size_t bytes)
 static void
 record_fire(struct weir_watch *watch, weir_status status, const char *why);
 
-static WEIR_NODISCARD weir_status WEIR_REQUIRES(pool->mu)
+static WEIR_NODISCARD weir_status keys_grow_locked(weir_pool *pool, size_t count)
+	WEIR_REQUIRES(pool->mu);
+
+static weir_status
 keys_grow_locked(weir_pool *pool, size_t count)
 {
 	struct weir_key *keys;
@@ -106,7 +109,10 @@ weir__records_grow_locked(weir_pool *pool, size_t count)
 	return WEIR_OK;
 }
 
-static void WEIR_REQUIRES(pool->mu)
+static void move_locked(weir_pool *pool, struct weir_record *record, enum weir_place to)
+	WEIR_REQUIRES(pool->mu);
+
+static void
 move_locked(weir_pool *pool, struct weir_record *record, enum weir_place to)
 {
 	weir_assert(pool->count[record->place] > 0);
@@ -129,13 +135,6 @@ weir__record_get_locked(weir_pool *pool)
 }
 
 void
-weir__record_clear(struct weir_record *record)
-{
-	if (record->submit_ctx)
-		record->submit_ctx = weir_ctx_unref(record->submit_ctx);
-}
-
-void
 weir__record_put_locked(weir_pool *pool, struct weir_record *record)
 {
 	weir_assert(record->place == WEIR_PLACE_HELD);
@@ -146,7 +145,10 @@ weir__record_put_locked(weir_pool *pool, struct weir_record *record)
 }
 
 /* READY has something: now.  Otherwise when the first back-off ends. */
-static void WEIR_REQUIRES(pool->mu)
+static void update_shelf_due_locked(weir_pool *pool)
+	WEIR_REQUIRES(pool->mu);
+
+static void
 update_shelf_due_locked(weir_pool *pool)
 {
 	const struct weir_heap_node *first = weir__heap_top(&pool->backoff);
@@ -233,7 +235,10 @@ weir__record_take_result_locked(weir_pool *pool)
 }
 
 /* Multiplying by an odd constant spreads keys that differ in few bits. */
-static struct weir_list * WEIR_REQUIRES(pool->mu)
+static struct weir_list *bucket_of_locked(weir_pool *pool, uint64_t key)
+	WEIR_REQUIRES(pool->mu);
+
+static struct weir_list *
 bucket_of_locked(weir_pool *pool, uint64_t key)
 {
 	uint64_t hash = key * UINT64_C(0x9e3779b97f4a7c15);
@@ -242,7 +247,10 @@ bucket_of_locked(weir_pool *pool, uint64_t key)
 }
 
 /* The entry of a key in use, or NULL. */
-static struct weir_key * WEIR_REQUIRES(pool->mu)
+static struct weir_key *key_find_locked(weir_pool *pool, uint64_t key)
+	WEIR_REQUIRES(pool->mu);
+
+static struct weir_key *
 key_find_locked(weir_pool *pool, uint64_t key)
 {
 	struct weir_list *bucket = bucket_of_locked(pool, key);
@@ -287,7 +295,10 @@ weir__key_admit_locked(weir_pool *pool, struct weir_record *record)
 	return false;
 }
 
-static void WEIR_REQUIRES(pool->mu)
+static void key_retire_locked(weir_pool *pool, struct weir_key *key)
+	WEIR_REQUIRES(pool->mu);
+
+static void
 key_retire_locked(weir_pool *pool, struct weir_key *key)
 {
 	if (key->running > 0 || !weir__list_empty(&key->waiting))
@@ -362,7 +373,10 @@ weir__queue_take_locked(weir_pool *pool)
 }
 
 /* Out of whatever list or heap it is in, and into one of the two lists. */
-static void WEIR_REQUIRES(pool->mu)
+static void clear_one_locked(weir_pool *pool, struct weir_record *record, struct weir_list *begun)
+	WEIR_REQUIRES(pool->mu);
+
+static void
 clear_one_locked(weir_pool *pool, struct weir_record *record,
 		 struct weir_list *begun)
 {
@@ -387,7 +401,10 @@ clear_one_locked(weir_pool *pool, struct weir_record *record,
 			  (int64_t)(record->result.id & UINT64_C(0xffffffffffffff));
 }
 
-static void WEIR_REQUIRES(pool->mu)
+static void clear_list_locked(weir_pool *pool, struct weir_list *from, struct weir_list *begun, struct weir_list *rest)
+	WEIR_REQUIRES(pool->mu);
+
+static void
 clear_list_locked(weir_pool *pool, struct weir_list *from,
 		  struct weir_list *begun, struct weir_list *rest)
 {

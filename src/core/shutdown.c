@@ -16,7 +16,10 @@
 #include "base/assert.h"
 
 /* Raise the level.  True if it was lower before. */
-static bool WEIR_REQUIRES(pool->mu)
+static bool raise_locked(weir_pool *pool, enum weir_level level)
+	WEIR_REQUIRES(pool->mu);
+
+static bool
 raise_locked(weir_pool *pool, enum weir_level level)
 {
 	if (weir__pool_level(pool) >= level)
@@ -93,11 +96,29 @@ dispose(weir_pool *pool, struct weir_list *unstarted_list,
 	weir__pool_notify_if_finished(pool);
 }
 
+/*
+ * Called from a sink, a shutdown must not deliver anything, for sinks are
+ * called one at a time: what cannot be handed back stays on the shelf, and
+ * this worker sweeps it when it comes back for more.
+ */
+static void leave_to_workers_locked(weir_pool *pool, struct weir_list *list)
+	WEIR_REQUIRES(pool->mu);
+
+static void
+leave_to_workers_locked(weir_pool *pool, struct weir_list *list)
+{
+	struct weir_record *record;
+
+	while ((record = pop_record(list)))
+		weir__record_make_ready_locked(pool, record);
+}
+
 /* Raise the level to at least level, and clear what waits if it is SOON. */
 static void
 stop(weir_pool *pool, enum weir_level level, weir_unstarted_fn *unstarted,
      void *user)
 {
+	bool in_sink = pool->pull && weir__worker_is_of(pool);
 	struct weir_list unstarted_list, begun;
 
 	weir__list_init(&unstarted_list);
@@ -106,6 +127,10 @@ stop(weir_pool *pool, enum weir_level level, weir_unstarted_fn *unstarted,
 	raise_locked(pool, level);
 	if (weir__pool_level(pool) >= WEIR_LEVEL_SOON)
 		weir__shelf_clear_locked(pool, &unstarted_list, &begun);
+	if (in_sink)
+		leave_to_workers_locked(pool, &begun);
+	if (in_sink && !unstarted)
+		leave_to_workers_locked(pool, &unstarted_list);
 	weir__mutex_unlock(&pool->mu);
 	cancel_ctx(pool, &pool->intake_ctx, "intake closed");
 	if (level == WEIR_LEVEL_NOW)
@@ -114,18 +139,24 @@ stop(weir_pool *pool, enum weir_level level, weir_unstarted_fn *unstarted,
 }
 
 void
-weir__pool_sweep(weir_pool *pool, weir_unstarted_fn *unstarted, void *user)
+weir__pool_sweep(weir_pool *pool)
 {
+	struct weir_list unstarted, begun;
 	bool any;
+
+	weir__list_init(&unstarted);
+	weir__list_init(&begun);
 
 	weir__mutex_lock(&pool->mu);
 	any = pool->count[WEIR_PLACE_READY] + pool->count[WEIR_PLACE_KEYED] +
 		      pool->count[WEIR_PLACE_BACKOFF] +
 		      pool->count[WEIR_PLACE_QUEUED] >
 	      0;
+	if (any)
+		weir__shelf_clear_locked(pool, &unstarted, &begun);
 	weir__mutex_unlock(&pool->mu);
 	if (any)
-		stop(pool, weir__pool_level(pool), unstarted, user);
+		dispose(pool, &unstarted, &begun, NULL, NULL);
 }
 
 /* Wait until nothing is left inside but results that wait to be taken. */

@@ -72,13 +72,14 @@ weir__worker_free(struct weir_worker *w)
 }
 
 weir_status
-weir__worker_add_slots_locked(struct weir_worker *w, size_t count)
+weir__worker_add_slots_locked(weir_pool *pool, struct weir_worker *w,
+			      size_t count)
 {
 	weir_job *jobs;
 
 	if (count == 0)
 		return WEIR_OK;
-	jobs = weir__pool_chunk_locked(w->pool, count * sizeof(*jobs));
+	jobs = weir__pool_chunk_locked(pool, count * sizeof(*jobs));
 	if (!jobs)
 		return WEIR_NOMEM;
 	for (size_t i = 0; i < count; i++) {
@@ -95,9 +96,8 @@ weir__worker_add_slots_locked(struct weir_worker *w, size_t count)
  * workers taking what does not divide.
  */
 uint32_t
-weir__worker_share_locked(const struct weir_worker *w)
+weir__worker_share_locked(const weir_pool *pool, const struct weir_worker *w)
 {
-	const weir_pool *pool = w->pool;
 	uint32_t threads = pool->options.threads;
 	uint32_t width = weir__u32_load(&pool->width, WEIR_RELAXED);
 
@@ -130,7 +130,7 @@ worker_slots(struct weir_worker *w)
 	uint32_t share;
 
 	weir__mutex_lock(&pool->mu);
-	share = weir__worker_share_locked(w);
+	share = weir__worker_share_locked(pool, w);
 	if (!weir__list_empty(&w->new_slots) &&
 	    weir__heap_reserve(&w->timers, w->slot_count)) {
 		while ((link = weir__list_pop(&w->new_slots)))
@@ -141,17 +141,22 @@ worker_slots(struct weir_worker *w)
 }
 
 /*
- * When an idle worker has to look again by itself.  While the rate limit has
- * no token, what else is due makes no difference.  The deadline of the run
- * counts until somebody has noticed that it has passed.
+ * When an idle worker has to look again by itself, having found nothing when
+ * it looked at looked_ns.  While the rate limit has no token, what else is due
+ * makes no difference; whether it has one by now was not asked, so it is the
+ * time of the look that counts.  The deadline of the run counts until
+ * somebody has noticed that it has passed.
  */
-static int64_t WEIR_REQUIRES(pool->mu)
-idle_deadline_locked(weir_pool *pool, int64_t now_ns)
+static int64_t idle_deadline_locked(weir_pool *pool, int64_t looked_ns)
+	WEIR_REQUIRES(pool->mu);
+
+static int64_t
+idle_deadline_locked(weir_pool *pool, int64_t looked_ns)
 {
 	int64_t due_ns =
 		(int64_t)weir__u64_load(&pool->shelf_due_ns, WEIR_RELAXED);
 
-	if (pool->limit_until_ns > now_ns)
+	if (pool->limit_until_ns > looked_ns)
 		due_ns = pool->limit_until_ns;
 	if (weir__pool_level(pool) < WEIR_LEVEL_NOW)
 		due_ns = weir__earlier_ns(due_ns,
@@ -164,18 +169,25 @@ idle_deadline_locked(weir_pool *pool, int64_t now_ns)
  * workers, the timekeeper, sleeps only until there is something to do; the
  * rest sleep until they are woken.
  */
-static void WEIR_REQUIRES(pool->mu)
-idle_wait_locked(weir_pool *pool)
+static void idle_wait_locked(weir_pool *pool, int64_t looked_ns)
+	WEIR_REQUIRES(pool->mu);
+
+static void
+idle_wait_locked(weir_pool *pool, int64_t looked_ns)
 {
 	int64_t began_ns = weir_now_ns();
-	int64_t due_ns = idle_deadline_locked(pool, began_ns);
+	int64_t due_ns = idle_deadline_locked(pool, looked_ns);
 	weir_status status;
 
+	/* The timekeeper has to learn of what is due before it looks. */
+	if (pool->has_timekeeper && due_ns < pool->keeper_due_ns)
+		weir__waitq_wake_all(&pool->keeper);
 	if (due_ns == WEIR_FOREVER || pool->has_timekeeper) {
 		status = weir__waitq_wait(&pool->idle, &pool->mu, NULL,
 					  WEIR_FOREVER);
 	} else {
 		pool->has_timekeeper = true;
+		pool->keeper_due_ns = due_ns;
 		status = weir__waitq_wait(&pool->keeper, &pool->mu, NULL,
 					  due_ns);
 		pool->has_timekeeper = false;
@@ -197,18 +209,29 @@ replace_timekeeper(weir_pool *pool)
 	weir__kick(wake);
 }
 
+/*
+ * The pool has become narrower: leave at once, whatever there is to do.  The
+ * worker counts as gone from the moment that is decided, so that a pool which
+ * grows again waits for this thread to end and starts another.
+ */
+static bool
+is_beyond_width(struct weir_worker *w)
+{
+	weir_pool *pool = w->pool;
+
+	if (pool->async ||
+	    w->index < weir__u32_load(&pool->width, WEIR_RELAXED))
+		return false;
+	weir__mutex_lock(&pool->mu);
+	w->gone = weir__worker_share_locked(pool, w) == 0;
+	weir__mutex_unlock(&pool->mu);
+	return w->gone;
+}
+
 static bool
 must_leave(struct weir_worker *w)
 {
-	weir_pool *pool = w->pool;
-	bool surplus;
-
-	if (weir__pool_is_finished(pool))
-		return true;
-	weir__mutex_lock(&pool->mu);
-	surplus = weir__worker_share_locked(w) == 0;
-	weir__mutex_unlock(&pool->mu);
-	return surplus;
+	return weir__pool_is_finished(w->pool) || is_beyond_width(w);
 }
 
 /*
@@ -222,9 +245,12 @@ take_or_wait(struct weir_worker *w)
 {
 	weir_pool *pool = w->pool;
 	bool hungry = false;
+	size_t count = 0;
 	uint32_t seen;
-	size_t count = pool->ends->take(pool, w, w->batch_want, &hungry);
 
+	if (is_beyond_width(w))
+		return 0;
+	count = pool->ends->take(pool, w, w->batch_want, &hungry);
 	while (count == 0 && !must_leave(w)) {
 		weir__u32_add(&pool->sleepers, 1, WEIR_SEQ_CST);
 		seen = weir__u32_load(&pool->events, WEIR_SEQ_CST);
@@ -236,7 +262,7 @@ take_or_wait(struct weir_worker *w)
 			weir__pull_wake_surplus_locked(pool);
 			if (weir__u32_load(&pool->events, WEIR_SEQ_CST) ==
 			    seen)
-				idle_wait_locked(pool);
+				idle_wait_locked(pool, w->now_ns);
 			weir__mutex_unlock(&pool->mu);
 			w->now_ns = weir_now_ns();
 		}
@@ -263,7 +289,12 @@ run_batch(struct weir_worker *w, weir_job *slot, size_t count)
 	for (size_t i = 0; i < count; i++) {
 		struct weir_record *record = w->batch[i];
 
-		status[i] = weir__attempt_begin(slot, record, began_ns);
+		/* A time-out is the job's own, not shared by the batch. */
+		status[i] = weir__attempt_begin(
+			slot, record,
+			i > 0 && record->timeout_ns != WEIR_FOREVER
+				? weir_now_ns()
+				: began_ns);
 		begun[i] = status[i] == WEIR_OK;
 		if (!begun[i])
 			continue;
@@ -294,7 +325,8 @@ run_batch(struct weir_worker *w, weir_job *slot, size_t count)
 		}
 		w->batch[finished++] = record;
 	}
-	weir__pull_adapt(w, count, w->now_ns - began_ns);
+	if (w->pool->pull)
+		weir__pull_adapt(w, count, w->now_ns - began_ns, share_ns);
 	return finished;
 }
 
@@ -317,7 +349,9 @@ sync_loop(struct weir_worker *w)
 		weir__u32_store(&w->running, 0, WEIR_RELAXED);
 		if (count > 0)
 			pool->ends->give(pool, w, w->batch, count);
-		weir__pull_rest(w);
+		if (w->cost_ns < WEIR_SHORT_JOB_NS && pool->pull &&
+		    weir__u32_load(&pool->active, WEIR_RELAXED) > 1)
+			weir__pull_rest(w);
 	}
 	weir__u32_sub(&pool->active, 1, WEIR_SEQ_CST);
 	/* Those who are parked as surplus announce nothing; tell them. */
@@ -496,6 +530,7 @@ async_wait_idle(struct weir_worker *w, uint32_t share)
 
 	weir__u32_add(&pool->sleepers, 1, WEIR_SEQ_CST);
 	seen = weir__u32_load(&pool->events, WEIR_SEQ_CST);
+	w->now_ns = weir_now_ns();
 	sleep = !async_fill(w, share, &hungry) && !has_done(w) &&
 		!must_leave(w);
 	weir__mutex_lock(&pool->mu);
@@ -504,7 +539,7 @@ async_wait_idle(struct weir_worker *w, uint32_t share)
 		weir__list_append(&pool->resting, &w->resting);
 		deadline_ns = weir__earlier_ns(
 			timer_due_ns(w),
-			idle_deadline_locked(pool, weir_now_ns()));
+			idle_deadline_locked(pool, w->now_ns));
 	}
 	weir__mutex_unlock(&pool->mu);
 	if (sleep) {
@@ -541,6 +576,8 @@ async_loop(struct weir_worker *w)
 		}
 		w->now_ns = weir_now_ns();
 	}
+	/* Others may have seen us ask the source, and wait for the outcome. */
+	weir__pool_notify_if_finished(w->pool);
 }
 
 /*
@@ -562,7 +599,7 @@ report_and_wait(struct weir_worker *w, weir_status status)
 	while (pool->awaited > 0)
 		if (weir__waitq_wait(&pool->started, &pool->mu, NULL,
 				     WEIR_FOREVER) != WEIR_OK)
-			weir_assert(!"a wait without an end ended");
+			weir_bug("a wait without an end ended");
 	if (status == WEIR_OK)
 		status = pool->init_status;
 	weir__mutex_unlock(&pool->mu);
