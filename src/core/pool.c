@@ -396,9 +396,13 @@ weir__record_accept(struct weir_record *record,
 		    const weir_job_options *options, uint64_t id)
 {
 	const weir_pool *pool = record->pool;
+	bool plain = weir__job_options_are_plain(options);
 
 	memset(&record->result, 0, offsetof(weir_result, error) + 1);
 	record->result.id = id;
+	/* A record that had a plain job before is ready for another. */
+	if (plain && record->plain)
+		return;
 	record->priority = options->priority ? options->priority
 					     : WEIR_PRIORITY_FIRST;
 	record->key = options->key;
@@ -409,6 +413,7 @@ weir__record_accept(struct weir_record *record,
 		record->own_retry = *options->retry;
 		record->retry = &record->own_retry;
 	}
+	record->plain = plain && pool->options.timeout_ns == WEIR_FOREVER;
 }
 
 /*

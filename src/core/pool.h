@@ -5,7 +5,9 @@
  *      record.c    where a job is: records, the shelf, keys
  *      push.c      submit and next: jobs and results through queues
  *      pull.c      run and map: jobs from a source, results to a sink
- *      worker.c    the loops that take, run and give
+ *      worker.c    a worker's life, and how it waits
+ *      batch.c     the loop for plain jobs
+ *      async.c     the loop for asynchronous jobs
  *      attempt.c   one attempt: its context, its verdict, another try
  *      shutdown.c  the three ways to stop
  *      crash.c     the last words of a worker
@@ -71,6 +73,7 @@ struct weir_record {
 	int64_t retry_after_ns; /* negative: none */
 	uint64_t key;
 	uint32_t priority;
+	bool plain; /* no time-out, no key, the pool's own retry policy */
 	weir_result result;
 };
 
@@ -430,6 +433,23 @@ WEIR_NODISCARD weir_status weir__worker_add_slots_locked(weir_pool *pool,
 							 struct weir_worker *w,
 							 size_t count)
 	WEIR_REQUIRES(pool->mu);
+/*
+ * Pick up slots that a resize has made; how many to use.
+ */
+uint32_t weir__worker_slots(struct weir_worker *w);
+/* Take jobs into w->batch, sleeping until there are some.  0: leave. */
+size_t weir__worker_take(struct weir_worker *w);
+/* The pool is finished, or too narrow for this worker. */
+bool weir__worker_must_leave(struct weir_worker *w);
+/*
+ * When an idle worker has to look again by itself, having found nothing when
+ * it looked at looked_ns.
+ */
+int64_t weir__idle_deadline_locked(weir_pool *pool, int64_t looked_ns)
+	WEIR_REQUIRES(pool->mu);
+/* The two loops. */
+void weir__batch_loop(struct weir_worker *w);
+void weir__async_loop(struct weir_worker *w);
 /* The body of a worker's thread. */
 void weir__worker_main(void *worker);
 /* init, wait for the others, work, exit; what came of all the inits. */

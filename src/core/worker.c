@@ -1,19 +1,13 @@
 /*
- * Workers: the loops that take jobs, run them, and give the results.
+ * Workers: their life, and how they wait for work.
  *
- * Design.  There are two loops.  A worker of plain jobs has one slot: it
- * takes a batch (one job, or several if they are short), runs them one after
- * the other, and gives what is finished.  A worker of asynchronous jobs has
- * many slots: it gives what has ended, begins what there is room for, and
- * waits until somebody calls weir_job_done(), a time-out is due, or new jobs
- * have come; the waiting is the host's if it gave a wait callback, which is
- * how a reactor's event loop and the worker are one thread.
+ * Design.  A worker calls the host's init, runs one of two loops until the
+ * pool is finished or has become too narrow for it, and calls exit.  The loop
+ * for plain jobs is in batch.c, the one for asynchronous jobs in async.c;
+ * what they have in common, going to sleep without missing anything, is here
+ * and described in README.md under "Waking up".
  *
- * Both take from and give to the pool's ends (push.c, pull.c) and go to sleep
- * in the same way, described in README.md under "Waking up".
- *
- * Locking.  A worker's own fields need none.  done_mu guards the list through
- * which other threads end its jobs; it is a leaf.
+ * Locking.  A worker's own fields need none.
  */
 #include "core/pool.h"
 
@@ -122,8 +116,8 @@ weir__worker_wake(struct weir_worker *w)
  * memory for their timers, new slots are left for the next round: fewer jobs
  * at once, none lost.
  */
-static uint32_t
-worker_slots(struct weir_worker *w)
+uint32_t
+weir__worker_slots(struct weir_worker *w)
 {
 	weir_pool *pool = w->pool;
 	struct weir_list *link;
@@ -147,11 +141,8 @@ worker_slots(struct weir_worker *w)
  * time of the look that counts.  The deadline of the run counts until
  * somebody has noticed that it has passed.
  */
-static int64_t idle_deadline_locked(weir_pool *pool, int64_t looked_ns)
-	WEIR_REQUIRES(pool->mu);
-
-static int64_t
-idle_deadline_locked(weir_pool *pool, int64_t looked_ns)
+int64_t
+weir__idle_deadline_locked(weir_pool *pool, int64_t looked_ns)
 {
 	int64_t due_ns =
 		(int64_t)weir__u64_load(&pool->shelf_due_ns, WEIR_RELAXED);
@@ -176,7 +167,7 @@ static void
 idle_wait_locked(weir_pool *pool, int64_t looked_ns)
 {
 	int64_t began_ns = weir_now_ns();
-	int64_t due_ns = idle_deadline_locked(pool, looked_ns);
+	int64_t due_ns = weir__idle_deadline_locked(pool, looked_ns);
 	weir_status status;
 
 	/* The timekeeper has to learn of what is due before it looks. */
@@ -228,8 +219,8 @@ is_beyond_width(struct weir_worker *w)
 	return w->gone;
 }
 
-static bool
-must_leave(struct weir_worker *w)
+bool
+weir__worker_must_leave(struct weir_worker *w)
 {
 	return weir__pool_is_finished(w->pool) || is_beyond_width(w);
 }
@@ -240,8 +231,8 @@ must_leave(struct weir_worker *w)
  * The order matters: announce that we are about to sleep, look once more,
  * and only then sleep, unless something happened since we looked.
  */
-static size_t
-take_or_wait(struct weir_worker *w)
+size_t
+weir__worker_take(struct weir_worker *w)
 {
 	weir_pool *pool = w->pool;
 	bool hungry = false;
@@ -251,12 +242,12 @@ take_or_wait(struct weir_worker *w)
 	if (is_beyond_width(w))
 		return 0;
 	count = pool->ends->take(pool, w, w->batch_want, &hungry);
-	while (count == 0 && !must_leave(w)) {
+	while (count == 0 && !weir__worker_must_leave(w)) {
 		weir__u32_add(&pool->sleepers, 1, WEIR_SEQ_CST);
 		seen = weir__u32_load(&pool->events, WEIR_SEQ_CST);
 		w->now_ns = weir_now_ns();
 		count = pool->ends->take(pool, w, w->batch_want, &hungry);
-		if (count == 0 && !must_leave(w)) {
+		if (count == 0 && !weir__worker_must_leave(w)) {
 			weir__mutex_lock(&pool->mu);
 			/* Short jobs are over for now: nobody is surplus. */
 			weir__pull_wake_surplus_locked(pool);
@@ -271,313 +262,6 @@ take_or_wait(struct weir_worker *w)
 			replace_timekeeper(pool);
 	}
 	return count;
-}
-
-/*
- * Run w->batch[0 .. count - 1] and keep those that are finished, in order.
- * Several at a time are short: one look at the clock serves them all.
- */
-static size_t
-run_batch(struct weir_worker *w, weir_job *slot, size_t count)
-{
-	const weir_pool_options *options = &w->pool->options;
-	weir_status status[WEIR_BATCH_MAX];
-	bool begun[WEIR_BATCH_MAX];
-	int64_t began_ns = w->now_ns, share_ns;
-	size_t finished = 0;
-
-	for (size_t i = 0; i < count; i++) {
-		struct weir_record *record = w->batch[i];
-
-		/* A time-out is the job's own, not shared by the batch. */
-		status[i] = weir__attempt_begin(
-			slot, record,
-			i > 0 && record->timeout_ns != WEIR_FOREVER
-				? weir_now_ns()
-				: began_ns);
-		begun[i] = status[i] == WEIR_OK;
-		if (!begun[i])
-			continue;
-		status[i] = options->run(slot->ctx, record->in, record->out,
-					 options->user);
-		if (count > 1) {
-			/* Ended below, when the time they took is known. */
-			if (!weir__attempt_end(slot, status[i], 0,
-					       began_ns)) {
-				w->batch[i] = NULL;
-			}
-		}
-	}
-	w->now_ns = weir_now_ns();
-	share_ns = (w->now_ns - began_ns) / (int64_t)count;
-	if (count == 1 && begun[0] &&
-	    !weir__attempt_end(slot, status[0], share_ns, w->now_ns))
-		w->batch[0] = NULL;
-	for (size_t i = 0; i < count; i++) {
-		struct weir_record *record = w->batch[i];
-
-		if (!record)
-			continue;
-		if (count > 1 && begun[i]) {
-			record->result.run_ns += share_ns;
-			record->result.total_ns =
-				w->now_ns - record->accepted_ns;
-		}
-		w->batch[finished++] = record;
-	}
-	if (w->pool->pull)
-		weir__pull_adapt(w, count, w->now_ns - began_ns, share_ns);
-	return finished;
-}
-
-/* The whole life of a worker of plain jobs. */
-static void
-sync_loop(struct weir_worker *w)
-{
-	weir_pool *pool = w->pool;
-	weir_job *slot;
-	size_t count;
-
-	worker_slots(w);
-	slot = weir_container_of(weir__list_pop(&w->free_slots), weir_job,
-				 link);
-	w->now_ns = weir_now_ns();
-	weir__u32_add(&pool->active, 1, WEIR_SEQ_CST);
-	while ((count = take_or_wait(w)) > 0) {
-		weir__u32_store(&w->running, (uint32_t)count, WEIR_RELAXED);
-		count = run_batch(w, slot, count);
-		weir__u32_store(&w->running, 0, WEIR_RELAXED);
-		if (count > 0)
-			pool->ends->give(pool, w, w->batch, count);
-		if (w->cost_ns < WEIR_SHORT_JOB_NS && pool->pull &&
-		    weir__u32_load(&pool->active, WEIR_RELAXED) > 1)
-			weir__pull_rest(w);
-	}
-	weir__u32_sub(&pool->active, 1, WEIR_SEQ_CST);
-	/* Those who are parked as surplus announce nothing; tell them. */
-	weir__pool_notify_if_finished(pool);
-	weir__list_append(&w->free_slots, &slot->link);
-}
-
-/* Begin one asynchronous job.  False: it was over before it began. */
-static bool
-async_begin(struct weir_worker *w, struct weir_record *record)
-{
-	const weir_pool_options *options = &w->pool->options;
-	weir_job *job = weir_container_of(w->free_slots.next, weir_job, link);
-	weir_status status = weir__attempt_begin(job, record, w->now_ns);
-	int64_t deadline_ns;
-
-	if (status != WEIR_OK)
-		return false;
-	weir__list_remove(&job->link);
-	weir__list_append(&w->busy_slots, &job->link);
-	weir__u32_add(&w->running, 1, WEIR_RELAXED);
-	deadline_ns = weir_ctx_deadline_ns(job->ctx);
-	if (deadline_ns != WEIR_FOREVER) {
-		job->timer.key = deadline_ns;
-		weir__heap_push(&w->timers, &job->timer);
-	}
-	/* Release: pairs with the look at phase in async_cancel(). */
-	weir__u32_store(&job->phase, WEIR_JOB_STARTED, WEIR_RELEASE_ORDER);
-	status = options->start(job->ctx, job, record->in, record->out,
-				options->user);
-	if (status != WEIR_OK)
-		weir_job_done(job, status);
-	return true;
-}
-
-/*
- * Begin jobs while there are free slots and jobs for them.  False: the source
- * has nothing more just now.
- */
-static bool
-async_fill(struct weir_worker *w, uint32_t share, bool *hungry)
-{
-	weir_pool *pool = w->pool;
-
-	while (weir__u32_load(&w->running, WEIR_RELAXED) < share &&
-	       !weir__list_empty(&w->free_slots)) {
-		if (pool->ends->take(pool, w, 1, hungry) == 0)
-			return false;
-		if (!async_begin(w, w->batch[0]))
-			pool->ends->give(pool, w, w->batch, 1);
-	}
-	return true;
-}
-
-/* Free the slots of jobs that have ended, and deliver what is finished. */
-static void
-async_collect(struct weir_worker *w)
-{
-	weir_pool *pool = w->pool;
-	struct weir_list *link;
-	size_t finished = 0;
-
-	for (;;) {
-		struct weir_record *record;
-		weir_job *job;
-
-		weir__mutex_lock(&w->done_mu);
-		link = weir__list_pop(&w->done);
-		weir__mutex_unlock(&w->done_mu);
-		if (!link)
-			break;
-		job = weir_container_of(link, weir_job, done_link);
-		record = job->record;
-		weir__u32_store(&job->phase, WEIR_JOB_IDLE, WEIR_RELAXED);
-		weir__heap_remove(&w->timers, &job->timer);
-		if (weir__attempt_end(job, job->status,
-				      w->now_ns - record->started_ns,
-				      w->now_ns))
-			w->batch[finished++] = record;
-		weir__list_remove(&job->link);
-		/* In front: its connection is the one still warm. */
-		weir__list_prepend(&w->free_slots, &job->link);
-		weir__u32_sub(&w->running, 1, WEIR_RELAXED);
-		if (finished == WEIR_BATCH_MAX) {
-			pool->ends->give(pool, w, w->batch, finished);
-			finished = 0;
-		}
-	}
-	if (finished > 0)
-		pool->ends->give(pool, w, w->batch, finished);
-}
-
-/* Tell a running job, once, that its context is done. */
-static void
-async_cancel(struct weir_worker *w, weir_job *job)
-{
-	const weir_pool_options *options = &w->pool->options;
-
-	if (job->cancel_sent || weir_ctx_status(job->ctx) == WEIR_OK)
-		return;
-	job->cancel_sent = true;
-	if (options->cancel && weir__u32_load(&job->phase, WEIR_ACQUIRE_ORDER) ==
-				       WEIR_JOB_STARTED)
-		options->cancel(job->ctx, job, options->user);
-}
-
-/* Attempts that are out of time, and those whose contexts were cancelled. */
-static void
-async_cancel_due(struct weir_worker *w)
-{
-	struct weir_heap_node *first;
-	struct weir_list *link, *next;
-
-	while ((first = weir__heap_top(&w->timers)) &&
-	       first->key <= w->now_ns) {
-		weir__heap_remove(&w->timers, first);
-		async_cancel(w, weir_container_of(first, weir_job, timer));
-	}
-	if (!weir__u32_exchange(&w->ctx_fired, 0, WEIR_SEQ_CST))
-		return;
-	for (link = w->busy_slots.next; link != &w->busy_slots; link = next) {
-		next = link->next;
-		async_cancel(w, weir_container_of(link, weir_job, link));
-	}
-}
-
-static bool
-has_done(struct weir_worker *w)
-{
-	bool any;
-
-	weir__mutex_lock(&w->done_mu);
-	any = !weir__list_empty(&w->done);
-	weir__mutex_unlock(&w->done_mu);
-	return any;
-}
-
-/* The wait itself: the host's event loop, or our own bed. */
-static void
-async_sleep(struct weir_worker *w, int64_t deadline_ns, bool hungry)
-{
-	const weir_pool_options *options = &w->pool->options;
-
-	if (options->wait)
-		options->wait(w->state, deadline_ns, hungry, options->user);
-	else
-		weir__park_wait(&w->park, deadline_ns);
-}
-
-static int64_t
-timer_due_ns(const struct weir_worker *w)
-{
-	const struct weir_heap_node *first = weir__heap_top(&w->timers);
-
-	return first ? first->key : WEIR_FOREVER;
-}
-
-/* All slots are busy: only their ends and time-outs matter. */
-static void
-async_wait_busy(struct weir_worker *w)
-{
-	async_sleep(w, timer_due_ns(w), false);
-}
-
-/*
- * There are free slots: new jobs matter too.  The same announcing and looking
- * again as in take_or_wait().
- */
-static void
-async_wait_idle(struct weir_worker *w, uint32_t share)
-{
-	weir_pool *pool = w->pool;
-	int64_t deadline_ns = 0;
-	bool hungry = false, sleep;
-	uint32_t seen;
-
-	weir__u32_add(&pool->sleepers, 1, WEIR_SEQ_CST);
-	seen = weir__u32_load(&pool->events, WEIR_SEQ_CST);
-	w->now_ns = weir_now_ns();
-	sleep = !async_fill(w, share, &hungry) && !has_done(w) &&
-		!must_leave(w);
-	weir__mutex_lock(&pool->mu);
-	sleep = sleep && weir__u32_load(&pool->events, WEIR_SEQ_CST) == seen;
-	if (sleep) {
-		weir__list_append(&pool->resting, &w->resting);
-		deadline_ns = weir__earlier_ns(
-			timer_due_ns(w),
-			idle_deadline_locked(pool, w->now_ns));
-	}
-	weir__mutex_unlock(&pool->mu);
-	if (sleep) {
-		async_sleep(w, deadline_ns, hungry);
-		weir__mutex_lock(&pool->mu);
-		weir__list_remove(&w->resting);
-		weir__mutex_unlock(&pool->mu);
-	}
-	weir__u32_sub(&pool->sleepers, 1, WEIR_SEQ_CST);
-}
-
-/* The whole life of a worker of asynchronous jobs. */
-static void
-async_loop(struct weir_worker *w)
-{
-	bool hungry, full;
-
-	w->now_ns = weir_now_ns();
-	for (;;) {
-		uint32_t share = worker_slots(w);
-
-		weir__park_reset(&w->park);
-		async_cancel_due(w);
-		async_collect(w);
-		full = async_fill(w, share, &hungry);
-		if (!has_done(w)) {
-			if (weir__u32_load(&w->running, WEIR_RELAXED) == 0 &&
-			    must_leave(w))
-				break;
-			if (full)
-				async_wait_busy(w);
-			else
-				async_wait_idle(w, share);
-		}
-		w->now_ns = weir_now_ns();
-	}
-	/* Others may have seen us ask the source, and wait for the outcome. */
-	weir__pool_notify_if_finished(w->pool);
 }
 
 /*
@@ -641,9 +325,9 @@ weir__worker_live(struct weir_worker *w)
 		own = options->init(w->index, &w->state, options->user);
 	status = report_and_wait(w, own);
 	if (status == WEIR_OK && w->pool->async)
-		async_loop(w);
+		weir__async_loop(w);
 	else if (status == WEIR_OK)
-		sync_loop(w);
+		weir__batch_loop(w);
 	worker_leave(w);
 	if (own == WEIR_OK && options->exit)
 		options->exit(w->index, w->state, options->user);
