@@ -1,0 +1,47 @@
+# The front door.  Meson does the work; see CONTRIBUTING.md.
+#
+#   make          the command at build/weir, the library beside it
+#   make demo     build, start a sample site, fetch a few thousand URLs
+#   make check    build, run every test
+#   make install  to PREFIX (/usr/local) under DESTDIR
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+BUILD ?= build
+
+all: deps
+	@scripts/build $(BUILD) --buildtype=release --prefix=$(PREFIX)
+
+deps:
+	@scripts/deps build
+
+demo: all
+	@scripts/demo $(BUILD)
+
+check: deps-check
+	@scripts/check build-check --buildtype=debugoptimized
+
+deps-check:
+	@scripts/deps build check
+
+install: all
+	@DESTDIR=$(DESTDIR) meson install -C $(BUILD) --no-rebuild
+
+bench: all
+	@scripts/deps build check bench
+	@bench/run --build $(BUILD)
+
+asan: deps-check
+	@scripts/check build-asan -Db_sanitize=address,undefined -Db_lundef=false
+
+tsan: deps-check
+	@scripts/check build-tsan -Db_sanitize=thread -Db_lundef=false
+
+lint: deps-check
+	@scripts/deps build check lint
+	@scripts/lint
+
+clean:
+	rm -rf build build-*
+
+.PHONY: all deps deps-check demo check install bench asan tsan lint clean
