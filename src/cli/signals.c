@@ -13,10 +13,10 @@
 #include "cli/signals.h"
 
 #include "base/assert.h"
+#include "sync/thread.h"
 #include "weir/base.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -120,7 +120,7 @@ void
 weir__signals_block(void)
 {
 	static const int stops[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
-	int failed;
+	weir_status status;
 
 	(void)sigemptyset(&signal_set);
 	for (size_t i = 0; i < sizeof(stops) / sizeof(stops[0]); i++)
@@ -128,8 +128,8 @@ weir__signals_block(void)
 			(void)sigaddset(&signal_set, stops[i]);
 	(void)sigaddset(&signal_set, SIGUSR1);
 	(void)sigaddset(&signal_set, SIGUSR2);
-	failed = pthread_sigmask(SIG_BLOCK, &signal_set, &mask_before);
-	weir_assert(failed == 0);
+	status = weir__thread_sigmask(SIG_BLOCK, &signal_set, &mask_before);
+	weir_assert(status == WEIR_OK);
 	pipe_was_ignored = is_ignored(SIGPIPE);
 	(void)signal(SIGPIPE, SIG_IGN);
 }
@@ -179,5 +179,6 @@ weir__signals_restore(void)
 {
 	if (!pipe_was_ignored)
 		(void)signal(SIGPIPE, SIG_DFL);
-	(void)pthread_sigmask(SIG_SETMASK, &mask_before, NULL);
+	if (weir__thread_sigmask(SIG_SETMASK, &mask_before, NULL) != WEIR_OK)
+		weir_bug("the signal mask could not be put back");
 }

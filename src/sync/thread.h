@@ -7,6 +7,7 @@
 #define WEIR_SRC_SYNC_THREAD_H
 
 #include <pthread.h>
+#include <signal.h>
 #include <stddef.h>
 #include <weir/base.h>
 
@@ -26,6 +27,10 @@ WEIR_NODISCARD weir_status weir__thread_start(struct weir_thread *thread,
 					      const char *name,
 					      size_t stack_size,
 					      weir_thread_fn *fn, void *arg);
+
+/* Set this thread's signal mask, as pthread_sigmask(3) does. */
+WEIR_NODISCARD weir_status weir__thread_sigmask(int how, const sigset_t *set,
+						sigset_t *ret_old);
 
 /* Wait until it has ended.  Once for each thread that was started. */
 void weir__thread_join(struct weir_thread *thread);
