@@ -135,7 +135,7 @@ weir__batch_loop(struct weir_worker *w)
 	w->now_ns = weir_now_ns();
 	weir__u32_add(&pool->active, 1, WEIR_SEQ_CST);
 	while ((count = weir__worker_take(w)) > 0) {
-		weir__u32_store(&w->running, (uint32_t)count, WEIR_RELAXED);
+		weir__u32_store(&w->running, 1, WEIR_RELAXED);
 		count = run_batch(w, slot, count);
 		weir__u32_store(&w->running, 0, WEIR_RELAXED);
 		if (count > 0)

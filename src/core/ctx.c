@@ -50,6 +50,7 @@ ctx_alloc(weir_ctx **out, weir_ctx *parent, int64_t deadline_ns)
 	weir__list_init(&ctx->watches);
 	weir__watch_init(&ctx->up, ctx_fire_child);
 	ctx->deadline_ns = deadline_ns;
+	ctx->depth = 1;
 	if (parent) {
 		ctx->parent = weir_ctx_ref(parent);
 		ctx->depth = parent->depth + 1;

@@ -30,7 +30,7 @@ struct weir_watch {
 struct weir_ctx {
 	/* fixed at creation */
 	weir_ctx *parent;
-	uint32_t depth;
+	uint32_t depth; /* 1 without a parent */
 
 	/* atomic; the last one out frees */
 	struct weir_u32 refs;

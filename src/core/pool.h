@@ -130,7 +130,7 @@ struct weir_worker {
 	/* written by whoever joins or starts it, one at a time */
 	struct weir_thread thread;
 
-	/* atomic; how many jobs it has in hand */
+	/* atomic; how many jobs it runs, not counting the rest of a batch */
 	struct weir_u32 running;
 
 	/* owned by the worker */

@@ -105,6 +105,9 @@ push_take(weir_pool *pool, struct weir_worker *w, size_t max, bool *hungry)
 	weir__mutex_unlock(&pool->mu);
 	if (!record)
 		return 0;
+	/* Accepted since we looked at the clock? Then it is that late. */
+	if (w->now_ns < record->accepted_ns)
+		w->now_ns = record->accepted_ns;
 	w->batch[0] = record;
 	return 1;
 }
