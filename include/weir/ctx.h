@@ -43,21 +43,17 @@ typedef struct weir_ctx weir_ctx;
  * own; 0 or less means that it is done from the start, which turns any call
  * that waits into one that only tries.
  *
- * A parent that is done already gives a child that is done already.  Chains
- * may be at most WEIR_CTX_DEPTH_MAX long: cancelling walks down them.
+ * A parent that is done already gives a child that is done already.
  *
  * Waits:   never.
  * Threads: any.
  * Owns:    the caller owns one reference to *out; *out keeps its own
  *          reference to parent.
- * Returns: WEIR_OK, WEIR_INVAL (out is NULL, or the chain is too long),
- *          WEIR_NOMEM.
+ * Returns: WEIR_OK, WEIR_INVAL (out is NULL), WEIR_NOMEM.
  */
 WEIR_API WEIR_NODISCARD weir_status weir_ctx_new(weir_ctx **out,
 						 weir_ctx *parent,
 						 int64_t timeout_ns);
-
-#define WEIR_CTX_DEPTH_MAX 1000
 
 /*
  * Take one more reference.  NULL is fine.

@@ -44,6 +44,14 @@ cancel_fire(struct weir_watch *watch, weir_status status, const char *why)
 	weir__worker_wake(job->worker);
 }
 
+/* A context that somebody kept is his now; the slot gets a new one. */
+static void
+part_with_ctx(weir_job *job)
+{
+	weir__ctx_forget_job(job->ctx);
+	job->ctx = weir_ctx_unref(job->ctx);
+}
+
 /* A context for the slot, live and with the attempt's deadline. */
 static weir_status
 arm_ctx(weir_job *job, const struct weir_record *record, int64_t now_ns)
@@ -52,6 +60,9 @@ arm_ctx(weir_job *job, const struct weir_record *record, int64_t now_ns)
 	int64_t deadline_ns = WEIR_FOREVER;
 	weir_status status;
 
+	/* Somebody who cancels the pool may have it in hand just now. */
+	if (job->ctx && !weir__ctx_is_unshared(job->ctx))
+		part_with_ctx(job);
 	if (!job->ctx) {
 		status = weir__ctx_new_for_job(&job->ctx, pool->ctx, job);
 		if (status != WEIR_OK)
@@ -80,16 +91,13 @@ is_armed(const weir_job *job, const struct weir_record *record)
 	       weir__ctx_is_fresh(job->ctx);
 }
 
-/* A context that somebody kept is his now; the slot gets a new one. */
 static void
 disarm_ctx(weir_job *job)
 {
 	weir__ctx_unwatch(&job->submit_watch);
 	weir__ctx_unwatch(&job->cancel_watch);
-	if (weir__ctx_is_unshared(job->ctx))
-		return;
-	weir__ctx_forget_job(job->ctx);
-	job->ctx = weir_ctx_unref(job->ctx);
+	if (!weir__ctx_is_unshared(job->ctx))
+		part_with_ctx(job);
 }
 
 weir_status

@@ -2,9 +2,11 @@
  * Contexts: one-way latches with a deadline and a parent.
  *
  * Design.  A context keeps a list of watches.  A child hangs in its parent's
- * list by its own watch `up`, whose callback ends the child; a thread that
- * waits hangs there by a watch that signals it.  Ending a context sets its
- * state and fires its list, and so on downwards.
+ * list by its own watch `up`; a thread that waits hangs there by a watch that
+ * signals it.  Ending a context sets its state and fires its list; children
+ * go to a list of work instead, each with a reference, and are ended one
+ * after the other when their parent's lock is free again.  A chain may so be
+ * of any length, and no two locks are held on the way down.
  *
  * There is no timer.  A deadline is inherited at birth (the earlier of one's
  * own and the parent's), every waiter sleeps no longer than until then, and
@@ -13,11 +15,13 @@
  * children.  They need no telling; their deadlines are no later.
  *
  * Locking.  mu guards the list and the reason; state is written under mu and
- * read without it.  Order: parent before child, since firing a parent's list
- * locks the children.  Nobody who holds a child's mu asks for its parent's.
+ * read without it.  A context that is born, or rearmed, below one that is
+ * done is ended under its parent's lock: parent before child.  Nobody who
+ * holds a child's mu asks for its parent's.
  *
  * Life.  Counted.  A child holds a reference to its parent; a parent holds
- * none to its children, which leave its list before they die.
+ * none to its children, which leave its list before they die.  One that has
+ * left but is in a list of work is kept alive by that.
  */
 #include "core/ctx.h"
 
@@ -39,8 +43,6 @@ ctx_alloc(weir_ctx **out, weir_ctx *parent, int64_t deadline_ns)
 {
 	weir_ctx *ctx;
 
-	if (parent && parent->depth >= WEIR_CTX_DEPTH_MAX)
-		return WEIR_INVAL;
 	ctx = calloc(1, sizeof(*ctx));
 	if (!ctx)
 		return WEIR_NOMEM;
@@ -48,12 +50,11 @@ ctx_alloc(weir_ctx **out, weir_ctx *parent, int64_t deadline_ns)
 	weir__u32_store(&ctx->state, WEIR_OK, WEIR_RELAXED);
 	weir__mutex_init(&ctx->mu);
 	weir__list_init(&ctx->watches);
+	weir__list_init(&ctx->work);
 	weir__watch_init(&ctx->up, ctx_fire_child);
 	ctx->deadline_ns = deadline_ns;
-	ctx->depth = 1;
 	if (parent) {
 		ctx->parent = weir_ctx_ref(parent);
-		ctx->depth = parent->depth + 1;
 		ctx->deadline_ns =
 			weir__earlier_ns(deadline_ns, parent->deadline_ns);
 		weir__ctx_watch(parent, &ctx->up);
@@ -146,12 +147,25 @@ weir__ctx_unwatch_slow(struct weir_watch *watch)
 	watch->ctx = NULL;
 }
 
-void
-weir__ctx_end(weir_ctx *ctx, weir_status status, const char *why)
+/* A reference to a context that may be dying. */
+static bool
+ctx_try_ref(weir_ctx *ctx)
+{
+	uint32_t refs = weir__u32_load(&ctx->refs, WEIR_RELAXED);
+
+	while (refs > 0 &&
+	       !weir__u32_cas(&ctx->refs, refs, refs + 1, WEIR_ACQ_REL))
+		refs = weir__u32_load(&ctx->refs, WEIR_RELAXED);
+	return refs > 0;
+}
+
+/* End one context; its children are left to do, in work. */
+static void
+ctx_end_one(weir_ctx *ctx, weir_status status, const char *why,
+	    struct weir_list *work)
 {
 	struct weir_list *link;
 
-	weir_assert(status != WEIR_OK);
 	weir__mutex_lock(&ctx->mu);
 	if (weir__u32_load(&ctx->state, WEIR_RELAXED) == WEIR_OK) {
 		snprintf(ctx->why, sizeof(ctx->why), "%s", why);
@@ -159,11 +173,32 @@ weir__ctx_end(weir_ctx *ctx, weir_status status, const char *why)
 		while ((link = weir__list_pop(&ctx->watches))) {
 			struct weir_watch *watch = weir_container_of(
 				link, struct weir_watch, link);
+			weir_ctx *child =
+				weir_container_of(watch, weir_ctx, up);
 
-			watch->fire(watch, status, ctx->why);
+			if (watch->fire != ctx_fire_child)
+				watch->fire(watch, status, ctx->why);
+			else if (ctx_try_ref(child))
+				weir__list_append(work, &child->work);
 		}
 	}
 	weir__mutex_unlock(&ctx->mu);
+}
+
+void
+weir__ctx_end(weir_ctx *ctx, weir_status status, const char *why)
+{
+	struct weir_list work, *link;
+
+	weir_assert(status != WEIR_OK);
+	weir__list_init(&work);
+	ctx_end_one(ctx, status, why, &work);
+	while ((link = weir__list_pop(&work))) {
+		weir_ctx *child = weir_container_of(link, weir_ctx, work);
+
+		ctx_end_one(child, status, why, &work);
+		weir_ctx_unref(child);
+	}
 }
 
 void
@@ -252,7 +287,6 @@ weir_ctx_sleep(weir_ctx *ctx, int64_t duration_ns)
 void
 weir__ctx_rearm(weir_ctx *ctx, int64_t deadline_ns)
 {
-	weir_assert(weir__ctx_is_unshared(ctx));
 	if (ctx->parent)
 		deadline_ns = weir__earlier_ns(deadline_ns,
 					       ctx->parent->deadline_ns);

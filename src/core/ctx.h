@@ -30,7 +30,6 @@ struct weir_watch {
 struct weir_ctx {
 	/* fixed at creation */
 	weir_ctx *parent;
-	uint32_t depth; /* 1 without a parent */
 
 	/* atomic; the last one out frees */
 	struct weir_u32 refs;
@@ -53,6 +52,9 @@ struct weir_ctx {
 
 	/* guarded by the parent's mu */
 	struct weir_watch up;
+
+	/* owned by the thread that took it out of its parent's list */
+	struct weir_list work;
 };
 
 static inline void
@@ -96,7 +98,7 @@ WEIR_NODISCARD weir_status weir__ctx_new_for_job(weir_ctx **out,
 
 /*
  * Make a slot's context live again with a new deadline, or done if its parent
- * is.  Only while the slot holds the only reference.
+ * is.  Only while no job holds a reference.
  */
 void weir__ctx_rearm(weir_ctx *ctx, int64_t deadline_ns);
 

@@ -482,8 +482,6 @@ weir__pool_notify(weir_pool *pool)
 void
 weir__pool_notify_all_locked(weir_pool *pool)
 {
-	struct weir_list *link;
-
 	weir__u32_add(&pool->events, 1, WEIR_SEQ_CST);
 	weir__waitq_wake_all(&pool->idle);
 	weir__waitq_wake_all(&pool->keeper);
@@ -491,9 +489,12 @@ weir__pool_notify_all_locked(weir_pool *pool)
 	weir__waitq_wake_all(&pool->room);
 	weir__waitq_wake_all(&pool->taken);
 	weir__waitq_wake_all(&pool->drained);
-	while ((link = weir__list_pop(&pool->resting)))
-		weir__worker_wake(weir_container_of(link, struct weir_worker,
-						    resting));
+	while (weir__list_pop(&pool->resting))
+		;
+	/* Busy ones too: more slots, or none at all, concern them as well. */
+	for (uint32_t i = 0; pool->async && i < pool->worker_count; i++)
+		if (pool->workers[i]->live)
+			weir__worker_wake(pool->workers[i]);
 }
 
 void

@@ -123,6 +123,7 @@ struct weir_worker {
 	/* guarded by the pool's mu */
 	bool threaded;    /* has a thread that must be joined */
 	bool gone;        /* has left its loop */
+	bool live;        /* is in its loop: may be woken */
 	struct weir_list resting; /* in the pool's list while it waits */
 	struct weir_list new_slots; /* given by a resize */
 	size_t slot_count;

@@ -3,8 +3,6 @@
  */
 #include "core/retry.h"
 
-#include "base/assert.h"
-
 bool
 weir__retry_is_valid(const weir_retry *retry)
 {
@@ -22,7 +20,11 @@ weir_retry_delay_ns(const weir_retry *retry, uint32_t attempts_failed,
 						: WEIR_RETRY_DELAY_NS);
 	double most = (double)(retry->delay_ns_max ? retry->delay_ns_max
 						   : WEIR_RETRY_DELAY_NS_MAX);
-	double factor = retry->factor != 0 ? retry->factor : 2;
+	double factor = retry->factor > 1 ? retry->factor : 1;
+	double jitter = retry->jitter < 1 ? retry->jitter : 1;
+
+	if (retry->factor == 0)
+		factor = 2;
 
 	/* With a factor of 1 it never grows; no need to count to 4 billion. */
 	for (uint32_t i = 1; i < attempts_failed && delay < most && factor > 1;
@@ -30,7 +32,7 @@ weir_retry_delay_ns(const weir_retry *retry, uint32_t attempts_failed,
 		delay *= factor;
 	if (delay > most)
 		delay = most;
-	delay -= delay * retry->jitter * unit;
-	weir_assert(delay >= 0);
-	return (int64_t)delay;
+	if (jitter > 0)
+		delay -= delay * jitter * unit;
+	return delay > 0 ? (int64_t)delay : 0;
 }

@@ -286,6 +286,7 @@ report_and_wait(struct weir_worker *w, weir_status status)
 			weir_bug("a wait without an end ended");
 	if (status == WEIR_OK)
 		status = pool->init_status;
+	w->live = status == WEIR_OK;
 	weir__mutex_unlock(&pool->mu);
 	return status;
 }
@@ -300,6 +301,7 @@ worker_leave(struct weir_worker *w)
 	while (w->spare_len > 0)
 		weir__record_put_locked(pool, w->spare[--w->spare_len]);
 	w->gone = true;
+	w->live = false;
 	weir__mutex_unlock(&pool->mu);
 	/* The contexts of its slots hang on the pool's. */
 	for (link = w->free_slots.next; link != &w->free_slots;
