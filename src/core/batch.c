@@ -133,18 +133,21 @@ weir__batch_loop(struct weir_worker *w)
 	slot = weir_container_of(weir__list_pop(&w->free_slots), weir_job,
 				 link);
 	w->now_ns = weir_now_ns();
-	weir__u32_add(&pool->active, 1, WEIR_SEQ_CST);
+	weir__pull_set_active(w, true);
 	while ((count = weir__worker_take(w)) > 0) {
 		weir__u32_store(&w->running, 1, WEIR_RELAXED);
 		count = run_batch(w, slot, count);
 		weir__u32_store(&w->running, 0, WEIR_RELAXED);
 		if (count > 0)
 			pool->ends->give(pool, w, w->batch, count);
+		/* A long job got us written off; here we are again. */
+		if (!weir__u32_load(&w->active, WEIR_RELAXED))
+			weir__pull_set_active(w, true);
 		if (w->cost_ns < WEIR_SHORT_JOB_NS && pool->pull &&
 		    weir__u32_load(&pool->active, WEIR_RELAXED) > 1)
 			weir__pull_rest(w);
 	}
-	weir__u32_sub(&pool->active, 1, WEIR_SEQ_CST);
+	weir__pull_set_active(w, false);
 	/* Those who are parked as surplus announce nothing; tell them. */
 	weir__pool_notify_if_finished(pool);
 	weir__list_append(&w->free_slots, &slot->link);

@@ -131,6 +131,12 @@ struct weir_worker {
 	/* written by whoever joins or starts it, one at a time */
 	struct weir_thread thread;
 
+	/*
+	 * 1 while it counts as active in pull form; atomic, written under the
+	 * pool's mu
+	 */
+	struct weir_u32 active;
+
 	/* atomic; how many jobs it runs, not counting the rest of a batch */
 	struct weir_u32 running;
 
@@ -240,7 +246,7 @@ struct weir_pool {
 	/* serialises resizes; comes before mu */
 	struct weir_mutex resize_mu;
 
-	/* pull: workers that are not in surplus; atomic, written under mu */
+	/* pull: workers that take jobs just now; atomic, written under mu */
 	struct weir_u32 active;
 
 	/*
@@ -415,6 +421,8 @@ extern const struct weir_ends weir__pull_ends;
 /* A batch took so long: how many at a time from now on, and by how many? */
 void weir__pull_adapt(struct weir_worker *w, size_t jobs, int64_t took_ns,
 		      int64_t each_ns);
+/* Count this worker among the active ones, or no more. */
+void weir__pull_set_active(struct weir_worker *w, bool active);
 /* Jobs that cost less than this are done faster by one worker than by two. */
 #define WEIR_SHORT_JOB_NS 500
 /* With nothing in hand: sleep, for others do the work better alone. */

@@ -293,6 +293,47 @@ pull_give(weir_pool *pool, struct weir_worker *w, struct weir_record **records,
 
 const struct weir_ends weir__pull_ends = {pull_take, pull_give};
 
+static void set_active_locked(weir_pool *pool, struct weir_worker *w,
+			      bool active)
+	WEIR_REQUIRES(pool->mu);
+
+static void
+set_active_locked(weir_pool *pool, struct weir_worker *w, bool active)
+{
+	if (weir__u32_load(&w->active, WEIR_RELAXED) == active)
+		return;
+	weir__u32_store(&w->active, active, WEIR_RELAXED);
+	if (active)
+		weir__u32_add(&pool->active, 1, WEIR_SEQ_CST);
+	else
+		weir__u32_sub(&pool->active, 1, WEIR_SEQ_CST);
+}
+
+void
+weir__pull_set_active(struct weir_worker *w, bool active)
+{
+	weir_pool *pool = w->pool;
+
+	weir__mutex_lock(&pool->mu);
+	set_active_locked(pool, w, active);
+	weir__mutex_unlock(&pool->mu);
+}
+
+/*
+ * The active workers have delivered nothing for a while: they are in long
+ * jobs, and do not keep the others from being needed.  Each counts itself in
+ * again when its job is over.
+ */
+static void write_off_locked(weir_pool *pool) WEIR_REQUIRES(pool->mu);
+
+static void
+write_off_locked(weir_pool *pool)
+{
+	for (uint32_t i = 0; i < pool->worker_count; i++)
+		set_active_locked(pool, pool->workers[i], false);
+	weir__waitq_wake_all(&pool->surplus);
+}
+
 /* Is the rest of the pool worth waking, and may this worker sleep? */
 static bool may_park_locked(weir_pool *pool)
 	WEIR_REQUIRES(pool->mu);
@@ -339,15 +380,15 @@ weir__pull_rest(struct weir_worker *w)
 
 	weir__mutex_lock(&pool->mu);
 	if (may_park_locked(pool)) {
-		weir__u32_sub(&pool->active, 1, WEIR_SEQ_CST);
+		set_active_locked(pool, w, false);
 		if (pool->has_monitor) {
 			if (weir__waitq_wait(&pool->surplus, &pool->mu, NULL,
 					     WEIR_FOREVER) != WEIR_OK)
 				weir_bug("a wait without an end ended");
 		} else if (monitor_locked(pool)) {
-			weir__waitq_wake_all(&pool->surplus);
+			write_off_locked(pool);
 		}
-		weir__u32_add(&pool->active, 1, WEIR_SEQ_CST);
+		set_active_locked(pool, w, true);
 		w->batch_want = 1;
 		w->cost_ns = LONG_JOB_NS;
 	}
