@@ -184,11 +184,13 @@ on_timer(CURLM *multi, long timeout_ms, void *user)
 	return 0;
 }
 
-static void
+/* End the jobs whose transfers have ended.  How many there were. */
+static size_t
 collect(struct weir_fetch_shard *shard)
 {
 	struct weir_fetch_transfer *t;
 	CURLMsg *message;
+	size_t ended = 0;
 	CURLcode code;
 	int left;
 
@@ -199,15 +201,20 @@ collect(struct weir_fetch_shard *shard)
 		code = message->data.result;
 		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &t);
 		weir__fetch_transfer_end(t, code);
+		ended++;
 	}
+	return ended;
 }
 
-static void
+static size_t
 collect_all(struct weir_fetch_reactor *reactor)
 {
+	size_t ended = 0;
+
 	for (size_t i = 0; i < reactor->shard_count; i++)
 		if (reactor->shards[i].touched)
-			collect(&reactor->shards[i]);
+			ended += collect(&reactor->shards[i]);
+	return ended;
 }
 
 static void
@@ -219,22 +226,29 @@ act(struct weir_fetch_shard *shard, curl_socket_t fd, int what)
 	shard->touched = true;
 }
 
-/* Call libcurl where a timer is due. When the next one is, else. */
-static int64_t
+/* Call libcurl where a timer is due. */
+static void
 run_timers(struct weir_fetch_reactor *reactor, int64_t now_ns)
 {
-	int64_t next_ns = WEIR_FOREVER;
-
 	for (size_t i = 0; i < reactor->shard_count; i++) {
 		struct weir_fetch_shard *shard = &reactor->shards[i];
 
-		if (shard->due_ns <= now_ns) {
-			shard->due_ns = WEIR_FOREVER;
-			act(shard, CURL_SOCKET_TIMEOUT, 0);
-		}
-		next_ns = weir__earlier_ns(next_ns, shard->due_ns);
+		if (shard->due_ns > now_ns)
+			continue;
+		shard->due_ns = WEIR_FOREVER;
+		act(shard, CURL_SOCKET_TIMEOUT, 0);
 	}
-	return next_ns;
+}
+
+/* When the first of libcurl's timers is due. */
+static int64_t
+timers_due_ns(const struct weir_fetch_reactor *reactor)
+{
+	int64_t due_ns = WEIR_FOREVER;
+
+	for (size_t i = 0; i < reactor->shard_count; i++)
+		due_ns = weir__earlier_ns(due_ns, reactor->shards[i].due_ns);
+	return due_ns;
 }
 
 /* Let paused transfers go on as far as the bucket allows. */
@@ -379,14 +393,21 @@ weir__fetch_reactor_wait(void *state, int64_t deadline_ns, bool hungry,
 	struct weir_fetch_reactor *reactor = state;
 	struct epoll_event events[EVENTS_MAX];
 	int64_t now_ns = weir_now_ns();
-	int64_t due_ns = weir__earlier_ns(run_timers(reactor, now_ns),
-					  run_ticks(reactor, now_ns));
+	int64_t due_ns;
 	int count;
 
 	(void)user;
-	collect_all(reactor);
+	run_timers(reactor, now_ns);
+	due_ns = run_ticks(reactor, now_ns);
+	/*
+	 * A transfer that ended in a timer's call ended a job, and ending it
+	 * may have set another timer: only now is it known whether to sleep.
+	 */
+	if (collect_all(reactor) > 0)
+		due_ns = 0;
 	if (hungry)
 		watch_input(reactor);
+	due_ns = weir__earlier_ns(due_ns, timers_due_ns(reactor));
 	due_ns = weir__earlier_ns(due_ns, deadline_ns);
 	count = epoll_wait(reactor->epoll_fd, events, EVENTS_MAX,
 			   until_ms(due_ns, now_ns));
