@@ -392,25 +392,20 @@ weir__fetch_reactor_wait(void *state, int64_t deadline_ns, bool hungry,
 {
 	struct weir_fetch_reactor *reactor = state;
 	struct epoll_event events[EVENTS_MAX];
-	int64_t now_ns = weir_now_ns();
-	int64_t due_ns;
+	int64_t now_ns = weir_now_ns(), due_ns;
 	int count;
 
 	(void)user;
-	run_timers(reactor, now_ns);
-	due_ns = run_ticks(reactor, now_ns);
-	/*
-	 * A transfer that ended in a timer's call ended a job, and ending it
-	 * may have set another timer: only now is it known whether to sleep.
-	 */
-	if (collect_all(reactor) > 0)
-		due_ns = 0;
+	reactor->ended = false;
+	due_ns = run_timers(reactor, now_ns);
+	due_ns = weir__earlier_ns(due_ns, run_ticks(reactor, now_ns));
+	due_ns = weir__earlier_ns(due_ns, deadline_ns);
+	collect_all(reactor);
 	if (hungry)
 		watch_input(reactor);
-	due_ns = weir__earlier_ns(due_ns, timers_due_ns(reactor));
-	due_ns = weir__earlier_ns(due_ns, deadline_ns);
+	/* Answers may have been there at once: then there are free slots. */
 	count = epoll_wait(reactor->epoll_fd, events, EVENTS_MAX,
-			   until_ms(due_ns, now_ns));
+			   reactor->ended ? 0 : until_ms(due_ns, now_ns));
 	for (int i = 0; i < count; i++)
 		handle(reactor, &events[i]);
 	collect_all(reactor);

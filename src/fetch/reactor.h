@@ -84,6 +84,7 @@ struct weir_fetch_reactor {
 	struct weir_fetch_socket *sockets; /* by number */
 	size_t socket_cap;
 	struct weir_list active, paused;
+	bool ended;        /* a job has ended since the wait began */
 	int64_t tick_ns;   /* next look for what stands still */
 	int64_t refill_ns; /* next try to resume what is paused */
 };

@@ -342,8 +342,9 @@ set_request(struct weir_fetch_transfer *t, const char *method, const char *body,
 			   : t->engine->options.head && !body;
 
 	curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, NULL);
-	curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L);
+	/* This order: it means POST even when there is nothing to post. */
 	curl_easy_setopt(easy, CURLOPT_POSTFIELDS, NULL);
+	curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L);
 	if (body) {
 		curl_easy_setopt(easy, CURLOPT_POST, 1L);
 		curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE,
@@ -553,6 +554,7 @@ weir__fetch_transfer_end(struct weir_fetch_transfer *t, CURLcode code)
 	weir_assert(job);
 	status = weir__fetch_verdict(t, code);
 	(void)curl_multi_remove_handle(t->shard->multi, t->easy);
+	t->shard->reactor->ended = true;
 	put_back(t);
 	weir_job_done(job, status);
 }
