@@ -61,7 +61,7 @@ pull_sink(const weir_result *result, const void *in, void *out, void *user)
 	p->not_ok += result->status != WEIR_OK;
 	if (result->status == WEIR_OK &&
 	    *(uint64_t *)out != *(const uint64_t *)in)
-		CHECK(!"the output is that of another job");
+		CHECK_MSG(false, "the output is of another job");
 	if (p->count == p->close_at)
 		weir_pool_close(p->pool);
 	if (p->count == p->soon_at)
