@@ -184,13 +184,11 @@ on_timer(CURLM *multi, long timeout_ms, void *user)
 	return 0;
 }
 
-/* End the jobs whose transfers have ended.  How many there were. */
-static size_t
+static void
 collect(struct weir_fetch_shard *shard)
 {
 	struct weir_fetch_transfer *t;
 	CURLMsg *message;
-	size_t ended = 0;
 	CURLcode code;
 	int left;
 
@@ -201,20 +199,16 @@ collect(struct weir_fetch_shard *shard)
 		code = message->data.result;
 		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &t);
 		weir__fetch_transfer_end(t, code);
-		ended++;
 	}
-	return ended;
 }
 
-static size_t
+/* End the jobs whose transfers have ended. */
+static void
 collect_all(struct weir_fetch_reactor *reactor)
 {
-	size_t ended = 0;
-
 	for (size_t i = 0; i < reactor->shard_count; i++)
 		if (reactor->shards[i].touched)
-			ended += collect(&reactor->shards[i]);
-	return ended;
+			collect(&reactor->shards[i]);
 }
 
 static void
@@ -397,13 +391,17 @@ weir__fetch_reactor_wait(void *state, int64_t deadline_ns, bool hungry,
 
 	(void)user;
 	reactor->ended = false;
-	due_ns = run_timers(reactor, now_ns);
-	due_ns = weir__earlier_ns(due_ns, run_ticks(reactor, now_ns));
-	due_ns = weir__earlier_ns(due_ns, deadline_ns);
+	run_timers(reactor, now_ns);
+	due_ns = run_ticks(reactor, now_ns);
 	collect_all(reactor);
 	if (hungry)
 		watch_input(reactor);
-	/* Answers may have been there at once: then there are free slots. */
+	/*
+	 * Collecting may have set another timer, and an answer that was there
+	 * at once has ended its job: only now is it known whether to sleep.
+	 */
+	due_ns = weir__earlier_ns(due_ns, timers_due_ns(reactor));
+	due_ns = weir__earlier_ns(due_ns, deadline_ns);
 	count = epoll_wait(reactor->epoll_fd, events, EVENTS_MAX,
 			   reactor->ended ? 0 : until_ms(due_ns, now_ns));
 	for (int i = 0; i < count; i++)
