@@ -64,9 +64,11 @@ pull_sink(const weir_result *result, const void *in, void *out, void *user)
 		CHECK_MSG(false, "the output is of another job");
 	if (p->count == p->close_at)
 		weir_pool_close(p->pool);
-	if (p->count == p->soon_at)
+	if (p->count == p->soon_at) {
+		WAIT_FOR(stats_of(p->pool).backoff == 4);
 		CHECK_EQ_INT(weir_pool_shutdown_soon(p->pool, NULL, NULL, NULL),
 			     WEIR_DEADLOCK);
+	}
 	atomic_fetch_sub(&p->in_sink, 1);
 }
 
@@ -361,31 +363,28 @@ TEST(pull, closing_from_the_sink_ends_the_run)
 	CHECK(p.count >= 10);
 }
 
-/* Jobs 1 to 4 wait for another attempt when job 5 is done. */
+/* Jobs 1 to 4 wait for another attempt when the sink has got job 5. */
 static weir_status
 back_off_job(weir_ctx *ctx, const void *in, void *out, void *user)
 {
-	struct pull *p = user;
-
 	(void)ctx;
+	(void)user;
 	*(uint64_t *)out = *(const uint64_t *)in;
-	if (*(const uint64_t *)in < 5)
-		return WEIR_FAILED;
-	WAIT_FOR(stats_of(p->pool).backoff == 4);
-	return WEIR_OK;
+	return *(const uint64_t *)in < 5 ? WEIR_FAILED : WEIR_OK;
 }
 
 TEST(pull, a_sink_may_shut_its_own_pool_down)
 {
 	struct pull p = {.soon_at = 1};
-	weir_pool_options o = pull_options(&p, 2, 64, UINT64_MAX);
+	weir_pool_options o = pull_options(&p, 2, 64, 5);
 
+	p.end = WEIR_BUSY;
 	o.run = back_off_job;
 	o.retry = (weir_retry){.attempts_max = 2,
 			       .delay_ns = 3600 * WEIR_S,
 			       .delay_ns_max = 3600 * WEIR_S};
 	CHECK_EQ_INT(pull_run(&p, &o, NULL), WEIR_OK);
-	CHECK(p.count >= 5);
+	CHECK_EQ_INT(p.count, 5);
 	CHECK_EQ_INT(p.not_ok, 4);
 }
 
