@@ -233,13 +233,26 @@ spawn_locked(weir_pool *pool)
 	return status;
 }
 
+/* Until all that were started have called init, and know how it went. */
+static void wait_started_locked(weir_pool *pool) WEIR_REQUIRES(pool->mu);
+
+static void
+wait_started_locked(weir_pool *pool)
+{
+	while (pool->awaited > 0 || pool->starting > 0)
+		if (weir__waitq_wait(&pool->started, &pool->mu, NULL,
+				     WEIR_FOREVER) != WEIR_OK)
+			weir_bug("a wait without an end ended");
+}
+
 struct weir_worker *
 weir__pool_spawn(weir_pool *pool)
 {
 	struct weir_worker *self = NULL;
 
 	weir__mutex_lock(&pool->mu);
-	weir_assert(pool->awaited == 0);
+	/* One round at a time: a run may just be starting. */
+	wait_started_locked(pool);
 	if (pool->pull && !pool->spawned) {
 		self = pool->workers[0];
 		pool->awaited++;
@@ -257,10 +270,7 @@ await_started(weir_pool *pool)
 	weir_status status;
 
 	weir__mutex_lock(&pool->mu);
-	while (pool->awaited > 0)
-		if (weir__waitq_wait(&pool->started, &pool->mu, NULL,
-				     WEIR_FOREVER) != WEIR_OK)
-			weir_bug("a wait without an end ended");
+	wait_started_locked(pool);
 	status = pool->init_status;
 	weir__mutex_unlock(&pool->mu);
 	return status;
@@ -546,6 +556,8 @@ weir_pool_resize(weir_pool *pool, uint32_t workers)
 		set_width_locked(pool, workers);
 	weir__mutex_unlock(&pool->mu);
 	if (status == WEIR_OK && live && workers > old) {
+		while (join_one(pool, true))
+			;
 		weir__pool_spawn(pool);
 		status = await_started(pool);
 	}

@@ -211,6 +211,7 @@ struct weir_pool {
 	struct weir_worker **workers;
 	uint32_t worker_count;   /* entries of the array, gone ones too */
 	uint32_t awaited;        /* workers that have yet to call init */
+	uint32_t starting;       /* workers that wait for those */
 	weir_status init_status; /* the first that failed */
 	bool ran;                /* pull: run was called */
 	bool spawned;            /* workers were started once */

@@ -210,6 +210,8 @@ is_beyond_width(struct weir_worker *w)
 {
 	weir_pool *pool = w->pool;
 
+	if (w->gone)
+		return true;
 	if (pool->async ||
 	    w->index < weir__u32_load(&pool->width, WEIR_RELAXED))
 		return false;
@@ -276,6 +278,7 @@ report_and_wait(struct weir_worker *w, weir_status status)
 	weir__mutex_lock(&pool->mu);
 	weir_assert(pool->awaited > 0);
 	pool->awaited--;
+	pool->starting++;
 	if (status != WEIR_OK && pool->init_status == WEIR_OK)
 		pool->init_status = status;
 	if (pool->awaited == 0)
@@ -287,6 +290,9 @@ report_and_wait(struct weir_worker *w, weir_status status)
 	if (status == WEIR_OK)
 		status = pool->init_status;
 	w->live = status == WEIR_OK;
+	/* The next round of workers may not change what we have just read. */
+	if (--pool->starting == 0)
+		weir__waitq_wake_all(&pool->started);
 	weir__mutex_unlock(&pool->mu);
 	return status;
 }
