@@ -16,8 +16,8 @@ GO_DEFAULT = "go default"
 CURL = "curl --parallel"
 
 WIDTHS = (10, 100, 1000)
-URLS = 30_000
-URLS_QUICK = 10_000
+URLS = 20_000
+URLS_QUICK = 6_000
 # The memory of a fetch must not depend on how long its list is.
 LIST_SHORT = 10_000
 LIST_LONG = 2_000_000
