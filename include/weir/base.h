@@ -37,7 +37,7 @@ extern "C" {
 #define WEIR_VERSION_PATCH 0
 
 #if defined(__GNUC__)
-#define WEIR_API __attribute__((visibility("default")))
+#define WEIR_API       __attribute__((visibility("default")))
 #define WEIR_NODISCARD __attribute__((warn_unused_result))
 #define WEIR_PRINTF(format_at, args_at) \
 	__attribute__((format(printf, format_at, args_at)))
@@ -55,17 +55,17 @@ extern "C" {
  * FAILED and PERMANENT are for jobs: FAILED may be tried again if the pool's
  * retry policy says so, PERMANENT says that another try cannot help.
  */
-#define WEIR_STATUS_TABLE(X) \
-	X(OK, 0, "ok") \
-	X(CLOSED, 1, "closed") \
-	X(CANCELED, 2, "cancelled") \
-	X(TIMEDOUT, 3, "timed out") \
-	X(BUSY, 4, "busy, try again later") \
+#define WEIR_STATUS_TABLE(X)                    \
+	X(OK, 0, "ok")                          \
+	X(CLOSED, 1, "closed")                  \
+	X(CANCELED, 2, "cancelled")             \
+	X(TIMEDOUT, 3, "timed out")             \
+	X(BUSY, 4, "busy, try again later")     \
 	X(DEADLOCK, 5, "would wait for itself") \
-	X(FAILED, 6, "failed") \
-	X(PERMANENT, 7, "failed for good") \
-	X(INVAL, 8, "invalid argument") \
-	X(NOMEM, 9, "out of memory") \
+	X(FAILED, 6, "failed")                  \
+	X(PERMANENT, 7, "failed for good")      \
+	X(INVAL, 8, "invalid argument")         \
+	X(NOMEM, 9, "out of memory")            \
 	X(SYSTEM, 10, "system call failed")
 
 typedef enum weir_status {
@@ -124,10 +124,10 @@ typedef struct weir_error {
  * Time is counted in nanoseconds of the monotonic clock, in an int64_t that
  * lasts for 292 years.  WEIR_FOREVER as a time-out means that there is none.
  */
-#define WEIR_NS INT64_C(1)
-#define WEIR_US (1000 * WEIR_NS)
-#define WEIR_MS (1000 * WEIR_US)
-#define WEIR_S (1000 * WEIR_MS)
+#define WEIR_NS      INT64_C(1)
+#define WEIR_US      (1000 * WEIR_NS)
+#define WEIR_MS      (1000 * WEIR_US)
+#define WEIR_S       (1000 * WEIR_MS)
 #define WEIR_FOREVER INT64_MAX
 
 /*
@@ -139,17 +139,17 @@ typedef struct weir_error {
  * its default, and type_make(), which returns such a value; the INIT macros
  * of C++ stand on the second.
  */
-#define WEIR_OPTIONS_TYPE(type) \
+#define WEIR_OPTIONS_TYPE(type)                       \
 	static inline void type##_init(type *options) \
-	{ \
+	{                                             \
 		memset(options, 0, sizeof(*options)); \
-		options->size = sizeof(*options); \
-	} \
-	static inline type type##_make(void) \
-	{ \
-		type options; \
-		type##_init(&options); \
-		return options; \
+		options->size = sizeof(*options);     \
+	}                                             \
+	static inline type type##_make(void)          \
+	{                                             \
+		type options;                         \
+		type##_init(&options);                \
+		return options;                       \
 	}
 
 /*

@@ -43,8 +43,7 @@ extern "C" {
  * Returns: status, or WEIR_FAILED if that is WEIR_OK.
  */
 WEIR_API weir_status weir_job_fail(weir_ctx *ctx, weir_status status,
-				   const char *format, ...)
-	WEIR_PRINTF(3, 4);
+				   const char *format, ...) WEIR_PRINTF(3, 4);
 
 /*
  * If this attempt fails and is tried again, wait delay_ns first, whatever the
@@ -137,7 +136,7 @@ WEIR_API void weir_job_set_data(weir_job *job, void *data);
  * From now on, when a thread of any pool dies of SIGSEGV, SIGBUS, SIGILL,
  * SIGFPE or SIGABRT, write one line to fd first, such as
  *
- *      weir: fatal signal SIGSEGV in pool "render" job 17 at 0x7f.. addr 0x0
+ *      weir: fatal signal SIGSEGV in pool "render" job 17 addr 0x0
  *
  * and then die of the signal as before (handlers that were installed earlier
  * run; core files are written).  Only async-signal-safe calls are made, on a

@@ -84,9 +84,11 @@ WEIR_OPTIONS_TYPE(weir_pipeline_options)
 #ifdef __cplusplus
 #define WEIR_PIPELINE_OPTIONS_INIT weir_pipeline_options_make()
 #else
-#define WEIR_PIPELINE_OPTIONS_INIT \
-	{ .size = sizeof(weir_pipeline_options), \
-	  .stage_size = sizeof(weir_stage) }
+#define WEIR_PIPELINE_OPTIONS_INIT                     \
+	{                                              \
+		.size = sizeof(weir_pipeline_options), \
+		.stage_size = sizeof(weir_stage)       \
+	}
 #endif
 
 #define WEIR_PIPELINE_STAGES_MAX 64
@@ -139,8 +141,8 @@ WEIR_API weir_pipeline *weir_pipeline_free(weir_pipeline *pipeline);
  *          of the stages).
  */
 WEIR_API WEIR_NODISCARD weir_status
-weir_pipeline_submit(weir_pipeline *pipeline, const void *in,
-		     uint64_t *ret_id, weir_ctx *ctx);
+weir_pipeline_submit(weir_pipeline *pipeline, const void *in, uint64_t *ret_id,
+		     weir_ctx *ctx);
 
 /*
  * Submit an item if there is room now.
@@ -177,9 +179,8 @@ weir_pipeline_next(weir_pipeline *pipeline, weir_pipeline_result *ret,
  * Owns:    *ret and *ret_out are the caller's.
  * Returns: WEIR_OK, WEIR_BUSY (none yet), WEIR_CLOSED.
  */
-WEIR_API WEIR_NODISCARD weir_status
-weir_pipeline_try_next(weir_pipeline *pipeline, weir_pipeline_result *ret,
-		       void *ret_out);
+WEIR_API WEIR_NODISCARD weir_status weir_pipeline_try_next(
+	weir_pipeline *pipeline, weir_pipeline_result *ret, void *ret_out);
 
 /*
  * Shut intake; what was accepted goes through all stages.
@@ -215,10 +216,9 @@ weir_pipeline_shutdown(weir_pipeline *pipeline, weir_ctx *ctx);
  * Returns: WEIR_OK (drained), WEIR_CANCELED, WEIR_TIMEDOUT (still draining;
  *          call again), WEIR_DEADLOCK.
  */
-WEIR_API WEIR_NODISCARD weir_status
-weir_pipeline_shutdown_now(weir_pipeline *pipeline,
-			   weir_unstarted_fn *unstarted, void *user,
-			   weir_ctx *ctx);
+WEIR_API WEIR_NODISCARD weir_status weir_pipeline_shutdown_now(
+	weir_pipeline *pipeline, weir_unstarted_fn *unstarted, void *user,
+	weir_ctx *ctx);
 
 /*
  * The statistics of one stage, counted from 0.  A stage past the last one

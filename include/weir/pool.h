@@ -94,7 +94,7 @@ typedef struct weir_result {
 
 /* The most urgent and the least urgent priority, and that of 0. */
 #define WEIR_PRIORITY_FIRST 1
-#define WEIR_PRIORITY_LAST 4
+#define WEIR_PRIORITY_LAST  4
 
 /*
  * What may differ from job to job.  0 everywhere means: as the pool says.
@@ -116,7 +116,10 @@ typedef struct weir_job_options {
 
 WEIR_OPTIONS_TYPE(weir_job_options)
 
-#define WEIR_JOB_OPTIONS_INIT { sizeof(weir_job_options), 0, 0, NULL, 0 }
+#define WEIR_JOB_OPTIONS_INIT                           \
+	{                                               \
+		sizeof(weir_job_options), 0, 0, NULL, 0 \
+	}
 
 /*
  * A plain job.  ctx is done when the attempt times out, when the pool or the
@@ -272,12 +275,15 @@ WEIR_OPTIONS_TYPE(weir_pool_options)
 #ifdef __cplusplus
 #define WEIR_POOL_OPTIONS_INIT weir_pool_options_make()
 #else
-#define WEIR_POOL_OPTIONS_INIT { .size = sizeof(weir_pool_options) }
+#define WEIR_POOL_OPTIONS_INIT                    \
+	{                                         \
+		.size = sizeof(weir_pool_options) \
+	}
 #endif
 
 /* The largest number of workers, and of queued jobs. */
 #define WEIR_POOL_WORKERS_MAX 16384
-#define WEIR_POOL_QUEUE_MAX (1 << 24)
+#define WEIR_POOL_QUEUE_MAX   (1 << 24)
 
 /*
  * Make a pool.  In push form its workers start now and wait for jobs; in pull
@@ -336,10 +342,9 @@ WEIR_API WEIR_NODISCARD weir_status weir_pool_submit(weir_pool *pool,
  * Returns: WEIR_OK, WEIR_CLOSED, WEIR_CANCELED, WEIR_TIMEDOUT,
  *          WEIR_DEADLOCK, WEIR_INVAL (pull form, or a bad option).
  */
-WEIR_API WEIR_NODISCARD weir_status
-weir_pool_submit_with(weir_pool *pool, const void *in,
-		      const weir_job_options *options, uint64_t *ret_id,
-		      weir_ctx *ctx);
+WEIR_API WEIR_NODISCARD weir_status weir_pool_submit_with(
+	weir_pool *pool, const void *in, const weir_job_options *options,
+	uint64_t *ret_id, weir_ctx *ctx);
 
 /*
  * Submit a job if there is room now.  options and ret_id may be NULL; ctx is
@@ -351,10 +356,9 @@ weir_pool_submit_with(weir_pool *pool, const void *in,
  *          points to stays the caller's.
  * Returns: WEIR_OK, WEIR_BUSY (full), WEIR_CLOSED, WEIR_INVAL.
  */
-WEIR_API WEIR_NODISCARD weir_status
-weir_pool_try_submit(weir_pool *pool, const void *in,
-		     const weir_job_options *options, uint64_t *ret_id,
-		     weir_ctx *ctx);
+WEIR_API WEIR_NODISCARD weir_status weir_pool_try_submit(
+	weir_pool *pool, const void *in, const weir_job_options *options,
+	uint64_t *ret_id, weir_ctx *ctx);
 
 /*
  * Take the oldest result, waiting for one.  ret_out receives the job's output
@@ -552,7 +556,10 @@ WEIR_OPTIONS_TYPE(weir_pool_stats)
 #ifdef __cplusplus
 #define WEIR_POOL_STATS_INIT weir_pool_stats_make()
 #else
-#define WEIR_POOL_STATS_INIT { .size = sizeof(weir_pool_stats) }
+#define WEIR_POOL_STATS_INIT                    \
+	{                                       \
+		.size = sizeof(weir_pool_stats) \
+	}
 #endif
 
 /*

@@ -38,14 +38,14 @@ typedef struct weir_retry {
 	uint64_t retry_on;
 } weir_retry;
 
-#define WEIR_RETRY_DELAY_NS (200 * WEIR_MS)
+#define WEIR_RETRY_DELAY_NS     (200 * WEIR_MS)
 #define WEIR_RETRY_DELAY_NS_MAX (30 * WEIR_S)
-#define WEIR_RETRY_ON(status) (UINT64_C(1) << (status))
+#define WEIR_RETRY_ON(status)   (UINT64_C(1) << (status))
 
 /* PERMANENT and CANCELED are not in it, nor are mistakes such as INVAL. */
-#define WEIR_RETRY_DEFAULT \
+#define WEIR_RETRY_DEFAULT                                           \
 	(WEIR_RETRY_ON(WEIR_FAILED) | WEIR_RETRY_ON(WEIR_TIMEDOUT) | \
-	 WEIR_RETRY_ON(WEIR_BUSY) | WEIR_RETRY_ON(WEIR_NOMEM) | \
+	 WEIR_RETRY_ON(WEIR_BUSY) | WEIR_RETRY_ON(WEIR_NOMEM) |      \
 	 WEIR_RETRY_ON(WEIR_SYSTEM))
 
 /*

@@ -114,8 +114,8 @@ async_cancel(struct weir_worker *w, weir_job *job)
 	if (job->cancel_sent || weir_ctx_status(job->ctx) == WEIR_OK)
 		return;
 	job->cancel_sent = true;
-	if (options->cancel && weir__u32_load(&job->phase, WEIR_ACQUIRE_ORDER) ==
-				       WEIR_JOB_STARTED)
+	if (options->cancel &&
+	    weir__u32_load(&job->phase, WEIR_ACQUIRE_ORDER) == WEIR_JOB_STARTED)
 		options->cancel(job->ctx, job, options->user);
 }
 

@@ -87,8 +87,7 @@ static bool
 is_armed(const weir_job *job, const struct weir_record *record)
 {
 	return !record->submit_ctx && record->timeout_ns == WEIR_FOREVER &&
-	       job->ctx && !record->pool->async &&
-	       weir__ctx_is_fresh(job->ctx);
+	       job->ctx && !record->pool->async && weir__ctx_is_fresh(job->ctx);
 }
 
 static void
@@ -181,9 +180,8 @@ next_due_ns(struct weir_record *record, double unit, int64_t now_ns)
 		delay_ns = weir_retry_delay_ns(record->retry,
 					       record->result.attempts, unit);
 	due_ns = weir__deadline_ns(now_ns, delay_ns);
-	deadline_ns = weir__earlier_ns(
-		weir_ctx_deadline_ns(record->submit_ctx),
-		weir_ctx_deadline_ns(record->pool->ctx));
+	deadline_ns = weir__earlier_ns(weir_ctx_deadline_ns(record->submit_ctx),
+				       weir_ctx_deadline_ns(record->pool->ctx));
 	return due_ns <= deadline_ns ? due_ns : 0;
 }
 
@@ -241,7 +239,8 @@ weir__attempt_end(weir_job *job, weir_status status, int64_t run_ns,
 		default_error(record, weir_status_message(status));
 		if (back_off(record, now_ns))
 			return false;
-		/* Shutting down: it could have been tried again, and was not. */
+		/* Shutting down: it could have been tried again, and was not.
+		 */
 		if (weir__pool_level(record->pool) >= WEIR_LEVEL_SOON)
 			status = WEIR_CANCELED;
 	}

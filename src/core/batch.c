@@ -34,8 +34,8 @@ zero_out(struct weir_record *record, size_t size)
 static bool
 is_simple(const weir_job *slot, const struct weir_record *record)
 {
-	return record->plain && !record->submit_ctx &&
-	       record->result.attempts == 0 && slot->ctx &&
+	return record->plain && record->result.attempts == 0 &&
+	       !record->submit_ctx && slot->ctx &&
 	       weir__ctx_is_fresh(slot->ctx);
 }
 
@@ -52,8 +52,8 @@ run_simple(struct weir_worker *w, weir_job *slot, struct weir_record *record)
 	record->retry_after_ns = -1;
 	slot->record = record;
 	w->current_id = record->result.id;
-	status = options->run(slot->ctx, record->in, record->out,
-			      options->user);
+	status =
+		options->run(slot->ctx, record->in, record->out, options->user);
 	if (status != WEIR_OK || !weir__ctx_is_unshared(slot->ctx))
 		return weir__attempt_end(slot, status, 0, w->now_ns);
 	slot->record = NULL;
@@ -76,13 +76,12 @@ run_any(struct weir_worker *w, weir_job *slot, struct weir_record *record,
 		began_ns = weir_now_ns();
 	if (weir__attempt_begin(slot, record, began_ns) != WEIR_OK)
 		return true;
-	status = options->run(slot->ctx, record->in, record->out,
-			      options->user);
+	status =
+		options->run(slot->ctx, record->in, record->out, options->user);
 	if (!alone)
 		return weir__attempt_end(slot, status, 0, began_ns);
 	w->now_ns = weir_now_ns();
-	return weir__attempt_end(slot, status, w->now_ns - began_ns,
-				 w->now_ns);
+	return weir__attempt_end(slot, status, w->now_ns - began_ns, w->now_ns);
 }
 
 /*

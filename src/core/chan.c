@@ -126,8 +126,8 @@ chan_wait_room_locked(weir_chan *ch, weir_ctx *ctx)
 	weir_status status;
 
 	while (!ch->closed && ch->len == ch->capacity) {
-		status = weir__waitq_wait(&ch->room, &ch->mu, ctx,
-					  WEIR_FOREVER);
+		status =
+			weir__waitq_wait(&ch->room, &ch->mu, ctx, WEIR_FOREVER);
 		if (status != WEIR_OK)
 			return status;
 	}
@@ -144,8 +144,8 @@ chan_wait_data_locked(weir_chan *ch, weir_ctx *ctx)
 	weir_status status;
 
 	while (!ch->closed && ch->len == 0) {
-		status = weir__waitq_wait(&ch->data, &ch->mu, ctx,
-					  WEIR_FOREVER);
+		status =
+			weir__waitq_wait(&ch->data, &ch->mu, ctx, WEIR_FOREVER);
 		if (status != WEIR_OK)
 			return status;
 	}

@@ -24,7 +24,7 @@
 #include <unistd.h>
 
 static const int fatal_signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
-#define FATAL_SIGNALS (sizeof(fatal_signals) / sizeof(fatal_signals[0]))
+#define FATAL_SIGNALS    (sizeof(fatal_signals) / sizeof(fatal_signals[0]))
 #define CRASH_STACK_SIZE ((size_t)64 * 1024)
 
 /* fd + 1; 0 while not installed.  Written by the host, read by handlers. */

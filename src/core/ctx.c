@@ -288,8 +288,8 @@ void
 weir__ctx_rearm(weir_ctx *ctx, int64_t deadline_ns)
 {
 	if (ctx->parent)
-		deadline_ns = weir__earlier_ns(deadline_ns,
-					       ctx->parent->deadline_ns);
+		deadline_ns =
+			weir__earlier_ns(deadline_ns, ctx->parent->deadline_ns);
 	ctx->deadline_ns = deadline_ns;
 	if (weir__u32_load(&ctx->state, WEIR_ACQUIRE_ORDER) == WEIR_OK)
 		return;

@@ -27,7 +27,7 @@
 
 struct weir_limit {
 	/* fixed at creation */
-	double interval_ns; /* a token's worth */
+	double interval_ns;  /* a token's worth */
 	double allowance_ns; /* the most debt with which a token is there */
 
 	struct weir_mutex mu;

@@ -77,8 +77,8 @@ struct weir_pipeline {
 static void
 pipeline_check_locked(const weir_pipeline *p)
 {
-	weir_assert(p->accepted == p->inside + p->results_len +
-					   p->delivered + p->handed_back);
+	weir_assert(p->accepted ==
+		    p->inside + p->results_len + p->delivered + p->handed_back);
 }
 
 /* The callbacks of a stage's pool, each a step to the side: past the header. */
@@ -105,14 +105,12 @@ stage_run(weir_ctx *ctx, const void *in, void *out, void *user)
 }
 
 static weir_status
-stage_start(weir_ctx *ctx, weir_job *job, const void *in, void *out,
-	    void *user)
+stage_start(weir_ctx *ctx, weir_job *job, const void *in, void *out, void *user)
 {
 	const struct stage *stage = user;
 
 	return stage->options.start(ctx, job, payload_of(in),
-				    item_of(out)->payload,
-				    stage->options.user);
+				    item_of(out)->payload, stage->options.user);
 }
 
 static void
@@ -156,8 +154,7 @@ stage_wake(void *state, void *user)
 }
 
 /* Whoever waits for the end of results learns of it. */
-static void end_if_last_locked(weir_pipeline *p)
-	WEIR_REQUIRES(p->mu);
+static void end_if_last_locked(weir_pipeline *p) WEIR_REQUIRES(p->mu);
 
 static void
 end_if_last_locked(weir_pipeline *p)
@@ -361,8 +358,8 @@ weir_pipeline_new(weir_pipeline **out, const weir_pipeline_options *options)
 	if (status == WEIR_OK)
 		status = weir_ctx_new(&p->expired, NULL, 0);
 	in_size = p->options.in_size;
-	for (uint32_t i = 0;
-	     status == WEIR_OK && i < p->options.stage_count; i++) {
+	for (uint32_t i = 0; status == WEIR_OK && i < p->options.stage_count;
+	     i++) {
 		status = stage_make_pool(&p->stages[i], in_size);
 		in_size = p->stages[i].options.out_size;
 	}
@@ -416,8 +413,7 @@ static bool
 is_own_worker(weir_pipeline *p)
 {
 	for (uint32_t i = 0; i < p->options.stage_count; i++)
-		if (p->stages[i].pool &&
-		    weir__worker_is_of(p->stages[i].pool))
+		if (p->stages[i].pool && weir__worker_is_of(p->stages[i].pool))
 			return true;
 	return false;
 }
@@ -475,8 +471,8 @@ weir_pipeline_try_submit(weir_pipeline *p, const void *in, uint64_t *ret_id,
 }
 
 /* Wait for a result to take: OK, CLOSED, DEADLOCK, or the context's status. */
-static weir_status wait_result_locked(weir_pipeline *p, weir_ctx *ctx, bool may_wait)
-	WEIR_REQUIRES(p->mu);
+static weir_status wait_result_locked(weir_pipeline *p, weir_ctx *ctx,
+				      bool may_wait) WEIR_REQUIRES(p->mu);
 
 static weir_status
 wait_result_locked(weir_pipeline *p, weir_ctx *ctx, bool may_wait)
@@ -490,15 +486,14 @@ wait_result_locked(weir_pipeline *p, weir_ctx *ctx, bool may_wait)
 			return WEIR_BUSY;
 		if (is_own_worker(p))
 			return WEIR_DEADLOCK;
-		status = weir__waitq_wait(&p->taken, &p->mu, ctx,
-					  WEIR_FOREVER);
+		status = weir__waitq_wait(&p->taken, &p->mu, ctx, WEIR_FOREVER);
 	}
 	return p->results_len > 0 ? WEIR_OK : status;
 }
 
 static weir_status
-next(weir_pipeline *p, weir_pipeline_result *ret, void *ret_out,
-     weir_ctx *ctx, bool may_wait)
+next(weir_pipeline *p, weir_pipeline_result *ret, void *ret_out, weir_ctx *ctx,
+     bool may_wait)
 {
 	struct weir_park *wake = NULL;
 	weir_status status;
@@ -506,9 +501,8 @@ next(weir_pipeline *p, weir_pipeline_result *ret, void *ret_out,
 	weir__mutex_lock(&p->mu);
 	status = wait_result_locked(p, ctx, may_wait);
 	if (status == WEIR_OK) {
-		struct outcome *outcome =
-			weir_container_of(weir__list_pop(&p->results),
-					  struct outcome, link);
+		struct outcome *outcome = weir_container_of(
+			weir__list_pop(&p->results), struct outcome, link);
 
 		p->results_len--;
 		p->delivered++;
@@ -557,8 +551,8 @@ weir_pipeline_shutdown(weir_pipeline *p, weir_ctx *ctx)
 	weir_pipeline_close(p);
 	if (is_own_worker(p))
 		return WEIR_DEADLOCK;
-	for (uint32_t i = 0;
-	     status == WEIR_OK && i < p->options.stage_count; i++)
+	for (uint32_t i = 0; status == WEIR_OK && i < p->options.stage_count;
+	     i++)
 		if (p->stages[i].pool)
 			status = weir_pool_shutdown(p->stages[i].pool, ctx);
 	return status;
@@ -616,8 +610,7 @@ weir_pipeline_shutdown_now(weir_pipeline *p, weir_unstarted_fn *unstarted,
 }
 
 void
-weir_pipeline_get_stats(weir_pipeline *p, uint32_t stage,
-			weir_pool_stats *ret)
+weir_pipeline_get_stats(weir_pipeline *p, uint32_t stage, weir_pool_stats *ret)
 {
 	size_t size = ret->size;
 

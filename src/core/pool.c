@@ -205,8 +205,7 @@ pool_provide_locked(weir_pool *pool, uint32_t width)
  * Threads for the workers that should have one and have not.  mu is held
  * throughout, so that none of them gets past its report before all are made.
  */
-static weir_status spawn_locked(weir_pool *pool)
-	WEIR_REQUIRES(pool->mu);
+static weir_status spawn_locked(weir_pool *pool) WEIR_REQUIRES(pool->mu);
 
 static weir_status
 spawn_locked(weir_pool *pool)
@@ -402,8 +401,8 @@ weir_pool_free(weir_pool *pool)
 }
 
 void
-weir__record_accept(struct weir_record *record,
-		    const weir_job_options *options, uint64_t id)
+weir__record_accept(struct weir_record *record, const weir_job_options *options,
+		    uint64_t id)
 {
 	const weir_pool *pool = record->pool;
 	bool plain = weir__job_options_are_plain(options);
@@ -413,8 +412,8 @@ weir__record_accept(struct weir_record *record,
 	/* A record that had a plain job before is ready for another. */
 	if (plain && record->plain)
 		return;
-	record->priority = options->priority ? options->priority
-					     : WEIR_PRIORITY_FIRST;
+	record->priority =
+		options->priority ? options->priority : WEIR_PRIORITY_FIRST;
 	record->key = options->key;
 	record->timeout_ns = options->timeout_ns ? options->timeout_ns
 						 : pool->options.timeout_ns;
@@ -571,8 +570,7 @@ weir_pool_resize(weir_pool *pool, uint32_t workers)
 }
 
 /* Jobs in the hands of workers just now. */
-static uint32_t busy_locked(const weir_pool *pool)
-	WEIR_REQUIRES(pool->mu);
+static uint32_t busy_locked(const weir_pool *pool) WEIR_REQUIRES(pool->mu);
 
 static uint32_t
 busy_locked(const weir_pool *pool)

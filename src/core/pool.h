@@ -44,7 +44,7 @@ enum weir_place {
 	WEIR_PLACE_KEYED,   /* waits until fewer jobs of its key run */
 	WEIR_PLACE_BACKOFF, /* waits between two attempts */
 	WEIR_PLACE_HELD,
-	WEIR_PLACE_RESULT,  /* push form: finished, waits to be taken */
+	WEIR_PLACE_RESULT, /* push form: finished, waits to be taken */
 	WEIR_PLACES
 };
 
@@ -64,7 +64,7 @@ struct weir_record {
 	void *in, *out;
 
 	/* owned by whoever has the record; fixed while it is in a list */
-	weir_ctx *submit_ctx; /* a reference, or NULL */
+	weir_ctx *submit_ctx;    /* a reference, or NULL */
 	struct weir_watch watch; /* on submit_ctx, during back-off */
 	const weir_retry *retry; /* the pool's, or own_retry */
 	weir_retry own_retry;
@@ -121,10 +121,10 @@ struct weir_worker {
 	uint32_t index;
 
 	/* guarded by the pool's mu */
-	bool threaded;    /* has a thread that must be joined */
-	bool gone;        /* has left its loop */
-	bool live;        /* is in its loop: may be woken */
-	struct weir_list resting; /* in the pool's list while it waits */
+	bool threaded;              /* has a thread that must be joined */
+	bool gone;                  /* has left its loop */
+	bool live;                  /* is in its loop: may be woken */
+	struct weir_list resting;   /* in the pool's list while it waits */
 	struct weir_list new_slots; /* given by a resize */
 	size_t slot_count;
 
@@ -141,10 +141,11 @@ struct weir_worker {
 	struct weir_u32 running;
 
 	/* owned by the worker */
-	struct weir_worker *outer; /* this thread's worker outside of this one */
+	struct weir_worker
+		*outer; /* this thread's worker outside of this one */
 	void *state;
-	int64_t now_ns;     /* the clock, as of the last look */
-	int64_t cost_ns;    /* moving average of a job, in batches */
+	int64_t now_ns;  /* the clock, as of the last look */
+	int64_t cost_ns; /* moving average of a job, in batches */
 	uint32_t batch_want;
 	struct weir_record *batch[WEIR_BATCH_MAX];
 	struct weir_record *spare[WEIR_BATCH_MAX];
@@ -193,7 +194,7 @@ struct weir_pool {
 	struct weir_mutex mu;
 
 	/* guarded by mu */
-	uint32_t results_max;    /* push: room for results */
+	uint32_t results_max; /* push: room for results */
 	uint32_t count[WEIR_PLACES];
 	struct weir_list queues[WEIR_PRIORITY_LAST];
 	struct weir_list ready;
@@ -201,13 +202,13 @@ struct weir_pool {
 	struct weir_list results;
 	struct weir_heap backoff;
 	size_t record_count;
-	void **chunks;           /* all memory taken for records and slots */
+	void **chunks; /* all memory taken for records and slots */
 	size_t chunk_count;
 	struct weir_list *buckets; /* keys in use, by hash */
 	size_t bucket_count;
 	struct weir_list free_keys;
 	struct weir_rng rng;
-	int64_t limit_until_ns;  /* no token before this */
+	int64_t limit_until_ns; /* no token before this */
 	struct weir_worker **workers;
 	uint32_t worker_count;   /* entries of the array, gone ones too */
 	uint32_t awaited;        /* workers that have yet to call init */
@@ -216,7 +217,7 @@ struct weir_pool {
 	bool ran;                /* pull: run was called */
 	bool spawned;            /* workers were started once */
 	bool has_timekeeper, has_monitor;
-	int64_t keeper_due_ns;   /* when the timekeeper looks again */
+	int64_t keeper_due_ns; /* when the timekeeper looks again */
 	int64_t blocked_ns, starved_ns;
 
 	struct weir_waitq room;    /* submitters: QUEUED < queue || closed */
@@ -230,8 +231,8 @@ struct weir_pool {
 	struct weir_list resting;  /* workers of asynchronous jobs */
 
 	/* guarded by mu, read without it; see README.md, "Waking up" */
-	struct weir_u32 width;     /* slots */
-	struct weir_u32 level;     /* enum weir_level */
+	struct weir_u32 width; /* slots */
+	struct weir_u32 level; /* enum weir_level */
 	struct weir_u32 events;
 	struct weir_u32 sleepers;
 	struct weir_u64 shelf_due_ns; /* when READY or BACKOFF has something */
@@ -257,8 +258,8 @@ struct weir_pool {
 	struct weir_u64 accepted, delivered, handed_back, ok, failed, retries;
 
 	/* made by new (push) or run (pull), under mu; then fixed */
-	weir_ctx *ctx;        /* parent of all jobs' contexts */
-	weir_ctx *intake_ctx; /* for the source; cancelled by close */
+	weir_ctx *ctx;               /* parent of all jobs' contexts */
+	weir_ctx *intake_ctx;        /* for the source; cancelled by close */
 	struct weir_watch run_watch; /* on ctx, in pull form */
 };
 
@@ -286,12 +287,10 @@ weir__record_clear(struct weir_record *record)
 /* Move it from HELD to a list, or from a list to HELD. */
 void weir__record_enqueue_locked(weir_pool *pool, struct weir_record *record)
 	WEIR_REQUIRES(pool->mu);
-void weir__record_make_ready_locked(weir_pool *pool,
-				    struct weir_record *record)
+void weir__record_make_ready_locked(weir_pool *pool, struct weir_record *record)
 	WEIR_REQUIRES(pool->mu);
-void weir__record_back_off_locked(weir_pool *pool,
-				  struct weir_record *record, int64_t due_ns)
-	WEIR_REQUIRES(pool->mu);
+void weir__record_back_off_locked(weir_pool *pool, struct weir_record *record,
+				  int64_t due_ns) WEIR_REQUIRES(pool->mu);
 void weir__record_finish_locked(weir_pool *pool, struct weir_record *record)
 	WEIR_REQUIRES(pool->mu);
 struct weir_record *weir__record_take_result_locked(weir_pool *pool)
@@ -317,8 +316,7 @@ struct weir_record *weir__queue_take_locked(weir_pool *pool)
  * lists: those that never started, in order, and those that did.
  */
 void weir__shelf_clear_locked(weir_pool *pool, struct weir_list *unstarted,
-			      struct weir_list *begun)
-	WEIR_REQUIRES(pool->mu);
+			      struct weir_list *begun) WEIR_REQUIRES(pool->mu);
 /* The books balance, or we stop here. */
 void weir__pool_check_locked(weir_pool *pool) WEIR_REQUIRES(pool->mu);
 
@@ -362,8 +360,7 @@ void weir__pool_join_workers(weir_pool *pool);
 static inline uint32_t
 weir__pool_capacity(const weir_pool *pool)
 {
-	return weir__u32_load(&pool->width, WEIR_RELAXED) +
-	       pool->options.queue;
+	return weir__u32_load(&pool->width, WEIR_RELAXED) + pool->options.queue;
 }
 
 /* Accepted and not yet delivered or handed back. */

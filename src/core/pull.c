@@ -34,8 +34,8 @@
 #define LONG_JOB_NS 1000
 /* Batches grow while one takes less than the first, shrink above the second. */
 #define BATCH_SHORT_NS (5 * WEIR_US)
-#define BATCH_LONG_NS (10 * WEIR_US)
-#define MONITOR_NS (1 * WEIR_MS)
+#define BATCH_LONG_NS  (10 * WEIR_US)
+#define MONITOR_NS     (1 * WEIR_MS)
 
 /* A record to fill: the worker's own spare one, or one of the pool's. */
 static struct weir_record *
@@ -251,10 +251,17 @@ pull_take(weir_pool *pool, struct weir_worker *w, size_t max, bool *hungry)
 	if (count == 0)
 		count = source_take(pool, w, max, hungry);
 	/* There was plenty: another worker may find some more. */
-	if (count == max &&
-	    weir__u32_load(&pool->sleepers, WEIR_SEQ_CST) > 0)
+	if (count == max && weir__u32_load(&pool->sleepers, WEIR_SEQ_CST) > 0)
 		weir__pool_notify(pool);
 	return count;
+}
+
+static void
+release_key(weir_pool *pool, struct weir_record *record)
+{
+	weir__mutex_lock(&pool->mu);
+	weir__key_release_locked(pool, record);
+	weir__mutex_unlock(&pool->mu);
 }
 
 static void
@@ -275,12 +282,9 @@ pull_give(weir_pool *pool, struct weir_worker *w, struct weir_record **records,
 	weir__u64_bump(&pool->failed, count - ok);
 	weir__mutex_unlock(&pool->sink_mu);
 	for (size_t i = 0; i < count; i++) {
-		weir__record_clear(records[i]);
-		if (records[i]->key_held) {
-			weir__mutex_lock(&pool->mu);
-			weir__key_release_locked(pool, records[i]);
-			weir__mutex_unlock(&pool->mu);
-		}
+		/* Jobs of this form have no submitter, and plain ones no key. */
+		if (!records[i]->plain)
+			release_key(pool, records[i]);
 		spare_put(pool, w, records[i]);
 	}
 	weir__u64_add(&pool->delivered, count, WEIR_SEQ_CST);
@@ -294,8 +298,7 @@ pull_give(weir_pool *pool, struct weir_worker *w, struct weir_record **records,
 const struct weir_ends weir__pull_ends = {pull_take, pull_give};
 
 static void set_active_locked(weir_pool *pool, struct weir_worker *w,
-			      bool active)
-	WEIR_REQUIRES(pool->mu);
+			      bool active) WEIR_REQUIRES(pool->mu);
 
 static void
 set_active_locked(weir_pool *pool, struct weir_worker *w, bool active)
@@ -335,8 +338,7 @@ write_off_locked(weir_pool *pool)
 }
 
 /* Is the rest of the pool worth waking, and may this worker sleep? */
-static bool may_park_locked(weir_pool *pool)
-	WEIR_REQUIRES(pool->mu);
+static bool may_park_locked(weir_pool *pool) WEIR_REQUIRES(pool->mu);
 
 static bool
 may_park_locked(weir_pool *pool)
@@ -349,8 +351,7 @@ may_park_locked(weir_pool *pool)
  * Mind the active workers, a look each MONITOR_NS.  Returns when woken, or
  * when they have got nowhere since the last look: stuck in long jobs.
  */
-static bool monitor_locked(weir_pool *pool)
-	WEIR_REQUIRES(pool->mu);
+static bool monitor_locked(weir_pool *pool) WEIR_REQUIRES(pool->mu);
 
 static bool
 monitor_locked(weir_pool *pool)
@@ -437,16 +438,16 @@ weir__pull_adapt(struct weir_worker *w, size_t jobs, int64_t took_ns,
 	w->cost_ns = w->cost_ns < 0 ? each_ns
 				    : w->cost_ns + (each_ns - w->cost_ns) / 4;
 	if (took_ns > BATCH_LONG_NS) {
-		w->batch_want = each_ns > BATCH_SHORT_NS ? 1
-							 : w->batch_want / 2;
+		w->batch_want =
+			each_ns > BATCH_SHORT_NS ? 1 : w->batch_want / 2;
 		if (w->batch_want == 0)
 			w->batch_want = 1;
 	} else if (took_ns < BATCH_SHORT_NS && jobs == w->batch_want &&
 		   jobs < WEIR_BATCH_MAX) {
 		uint32_t most = batch_most(pool);
 
-		w->batch_want = 2 * w->batch_want < most ? 2 * w->batch_want
-							 : most;
+		w->batch_want =
+			2 * w->batch_want < most ? 2 * w->batch_want : most;
 	}
 	if (w->cost_ns > LONG_JOB_NS &&
 	    weir__u32_load(&pool->active, WEIR_RELAXED) <
@@ -606,16 +607,19 @@ weir_pool_map(const weir_pool_options *options, const void *ins, void *outs,
 	      weir_result *results, size_t count, weir_ctx *ctx)
 {
 	weir_pool_options ours = WEIR_POOL_OPTIONS_INIT;
-	struct map map = {.ins = ins, .outs = outs, .results = results,
-			  .count = count, .all_ok = true};
+	struct map map = {.ins = ins,
+			  .outs = outs,
+			  .results = results,
+			  .count = count,
+			  .all_ok = true};
 	weir_pool *pool = NULL;
 	weir_status status;
 
 	if (!options || !weir__options_copy(&ours, sizeof(ours), options,
 					    options->size, sizeof(size_t)))
 		return WEIR_INVAL;
-	if (count > 0 && ((!ins && ours.in_size > 0) ||
-			  (!outs && ours.out_size > 0)))
+	if (count > 0 &&
+	    ((!ins && ours.in_size > 0) || (!outs && ours.out_size > 0)))
 		return WEIR_INVAL;
 	map.in_size = ours.in_size;
 	map.out_size = ours.out_size;

@@ -24,8 +24,7 @@
 #include <string.h>
 
 /* A job may leave the queue: there is a place for its result. */
-static bool has_result_room_locked(weir_pool *pool)
-	WEIR_REQUIRES(pool->mu);
+static bool has_result_room_locked(weir_pool *pool) WEIR_REQUIRES(pool->mu);
 
 static bool
 has_result_room_locked(weir_pool *pool)
@@ -54,12 +53,11 @@ next_locked(weir_pool *pool, int64_t now_ns)
 }
 
 /* Does the rate limit let this one start?  If not, it is the next to try. */
-static bool limit_admits_locked(weir_pool *pool, struct weir_record *record, int64_t now_ns)
-	WEIR_REQUIRES(pool->mu);
+static bool limit_admits_locked(weir_pool *pool, struct weir_record *record,
+				int64_t now_ns) WEIR_REQUIRES(pool->mu);
 
 static bool
-limit_admits_locked(weir_pool *pool, struct weir_record *record,
-		    int64_t now_ns)
+limit_admits_locked(weir_pool *pool, struct weir_record *record, int64_t now_ns)
 {
 	int64_t wait_ns;
 
@@ -76,8 +74,7 @@ limit_admits_locked(weir_pool *pool, struct weir_record *record,
  * wake-ups, because it may be several: jobs that wait for their keys leave
  * the queue without starting.
  */
-static void wake_submitters_locked(weir_pool *pool)
-	WEIR_REQUIRES(pool->mu);
+static void wake_submitters_locked(weir_pool *pool) WEIR_REQUIRES(pool->mu);
 
 static void
 wake_submitters_locked(weir_pool *pool)
@@ -201,8 +198,9 @@ wait_room_locked(weir_pool *pool, weir_ctx *ctx)
 }
 
 /* Accept a job; there is room for it. */
-static uint64_t accept_locked(weir_pool *pool, const struct weir_input *in, const weir_job_options *options, weir_ctx *ctx, int64_t now_ns)
-	WEIR_REQUIRES(pool->mu);
+static uint64_t accept_locked(weir_pool *pool, const struct weir_input *in,
+			      const weir_job_options *options, weir_ctx *ctx,
+			      int64_t now_ns) WEIR_REQUIRES(pool->mu);
 
 static uint64_t
 accept_locked(weir_pool *pool, const struct weir_input *in,

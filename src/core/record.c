@@ -30,8 +30,8 @@
 void *
 weir__pool_chunk_locked(weir_pool *pool, size_t bytes)
 {
-	void **chunks = realloc(pool->chunks, (pool->chunk_count + 1) *
-						      sizeof(void *));
+	void **chunks =
+		realloc(pool->chunks, (pool->chunk_count + 1) * sizeof(void *));
 	void *chunk;
 
 	if (!chunks)
@@ -43,10 +43,11 @@ weir__pool_chunk_locked(weir_pool *pool, size_t bytes)
 	return chunk;
 }
 
-static void
-record_fire(struct weir_watch *watch, weir_status status, const char *why);
+static void record_fire(struct weir_watch *watch, weir_status status,
+			const char *why);
 
-static WEIR_NODISCARD weir_status keys_grow_locked(weir_pool *pool, size_t count)
+static WEIR_NODISCARD weir_status keys_grow_locked(weir_pool *pool,
+						   size_t count)
 	WEIR_REQUIRES(pool->mu);
 
 static weir_status
@@ -109,8 +110,8 @@ weir__records_grow_locked(weir_pool *pool, size_t count)
 	return WEIR_OK;
 }
 
-static void move_locked(weir_pool *pool, struct weir_record *record, enum weir_place to)
-	WEIR_REQUIRES(pool->mu);
+static void move_locked(weir_pool *pool, struct weir_record *record,
+			enum weir_place to) WEIR_REQUIRES(pool->mu);
 
 static void
 move_locked(weir_pool *pool, struct weir_record *record, enum weir_place to)
@@ -145,8 +146,7 @@ weir__record_put_locked(weir_pool *pool, struct weir_record *record)
 }
 
 /* READY has something: now.  Otherwise when the first back-off ends. */
-static void update_shelf_due_locked(weir_pool *pool)
-	WEIR_REQUIRES(pool->mu);
+static void update_shelf_due_locked(weir_pool *pool) WEIR_REQUIRES(pool->mu);
 
 static void
 update_shelf_due_locked(weir_pool *pool)
@@ -282,8 +282,7 @@ weir__key_admit_locked(weir_pool *pool, struct weir_record *record)
 		key = weir_container_of(link, struct weir_key, link);
 		key->key = record->key;
 		key->running = 0;
-		weir__list_append(bucket_of_locked(pool, key->key),
-				  &key->link);
+		weir__list_append(bucket_of_locked(pool, key->key), &key->link);
 	}
 	if (key->running < pool->options.key_slots) {
 		key->running++;
@@ -373,8 +372,8 @@ weir__queue_take_locked(weir_pool *pool)
 }
 
 /* Out of whatever list or heap it is in, and into one of the two lists. */
-static void clear_one_locked(weir_pool *pool, struct weir_record *record, struct weir_list *begun)
-	WEIR_REQUIRES(pool->mu);
+static void clear_one_locked(weir_pool *pool, struct weir_record *record,
+			     struct weir_list *begun) WEIR_REQUIRES(pool->mu);
 
 static void
 clear_one_locked(weir_pool *pool, struct weir_record *record,
@@ -397,11 +396,13 @@ clear_one_locked(weir_pool *pool, struct weir_record *record,
 	 * The back-off heap is empty or being emptied, and has room for every
 	 * record: it sorts the unstarted by priority and age for us.
 	 */
-	record->due.key = (int64_t)record->priority << 56 |
-			  (int64_t)(record->result.id & UINT64_C(0xffffffffffffff));
+	record->due.key =
+		(int64_t)record->priority << 56 |
+		(int64_t)(record->result.id & UINT64_C(0xffffffffffffff));
 }
 
-static void clear_list_locked(weir_pool *pool, struct weir_list *from, struct weir_list *begun, struct weir_list *rest)
+static void clear_list_locked(weir_pool *pool, struct weir_list *from,
+			      struct weir_list *begun, struct weir_list *rest)
 	WEIR_REQUIRES(pool->mu);
 
 static void
@@ -429,10 +430,9 @@ weir__shelf_clear_locked(weir_pool *pool, struct weir_list *unstarted,
 
 	weir__list_init(&rest);
 	while ((node = weir__heap_top(&pool->backoff)))
-		clear_one_locked(pool,
-				 weir_container_of(node, struct weir_record,
-						   due),
-				 begun);
+		clear_one_locked(
+			pool, weir_container_of(node, struct weir_record, due),
+			begun);
 	for (size_t i = 0; i < pool->bucket_count; i++) {
 		struct weir_list *l = pool->buckets[i].next, *next;
 
@@ -449,14 +449,16 @@ weir__shelf_clear_locked(weir_pool *pool, struct weir_list *unstarted,
 	for (int i = 0; i < WEIR_PRIORITY_LAST; i++)
 		clear_list_locked(pool, &pool->queues[i], begun, &rest);
 	while ((link = weir__list_pop(&rest)))
-		weir__heap_push(&pool->backoff,
-				&weir_container_of(link, struct weir_record,
-						   link)->due);
+		weir__heap_push(
+			&pool->backoff,
+			&weir_container_of(link, struct weir_record, link)
+				 ->due);
 	while ((node = weir__heap_top(&pool->backoff))) {
 		weir__heap_remove(&pool->backoff, node);
-		weir__list_append(unstarted,
-				  &weir_container_of(node, struct weir_record,
-						     due)->link);
+		weir__list_append(
+			unstarted,
+			&weir_container_of(node, struct weir_record, due)
+				 ->link);
 	}
 	update_shelf_due_locked(pool);
 }

@@ -4,14 +4,14 @@
 #include <weir/base.h>
 
 #define STRINGIFY_(x) #x
-#define STRINGIFY(x) STRINGIFY_(x)
+#define STRINGIFY(x)  STRINGIFY_(x)
 
 const char *
 weir_status_name(weir_status status)
 {
 	switch (status) {
 #define CASE(name, value, message) \
-	case WEIR_##name: \
+	case WEIR_##name:          \
 		return #name;
 		WEIR_STATUS_TABLE(CASE)
 #undef CASE
@@ -24,7 +24,7 @@ weir_status_message(weir_status status)
 {
 	switch (status) {
 #define CASE(name, value, message) \
-	case WEIR_##name: \
+	case WEIR_##name:          \
 		return message;
 		WEIR_STATUS_TABLE(CASE)
 #undef CASE

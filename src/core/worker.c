@@ -253,8 +253,7 @@ weir__worker_take(struct weir_worker *w)
 			weir__mutex_lock(&pool->mu);
 			/* Short jobs are over for now: nobody is surplus. */
 			weir__pull_wake_surplus_locked(pool);
-			if (weir__u32_load(&pool->events, WEIR_SEQ_CST) ==
-			    seen)
+			if (weir__u32_load(&pool->events, WEIR_SEQ_CST) == seen)
 				idle_wait_locked(pool, w->now_ns);
 			weir__mutex_unlock(&pool->mu);
 			w->now_ns = weir_now_ns();

@@ -55,9 +55,13 @@ weir__fetch_report_fini(struct weir_fetch_report *report)
 	weir__mutex_fini(&report->mu);
 }
 
-static void WEIR_REQUIRES(report->mu)
-	count_locked(struct weir_fetch_report *report,
-		     const struct weir_fetch_record *record)
+static void count_locked(struct weir_fetch_report *report,
+			 const struct weir_fetch_record *record)
+	WEIR_REQUIRES(report->mu);
+
+static void
+count_locked(struct weir_fetch_report *report,
+	     const struct weir_fetch_record *record)
 {
 	struct weir_fetch_counts *counts = &report->counts;
 
@@ -95,9 +99,11 @@ format(const struct weir_fetch_report *report, struct weir_buf *buf,
 }
 
 /* Number seq is done, with this text or none: write what is complete. */
-static void WEIR_REQUIRES(report->mu)
-	settle_locked(struct weir_fetch_report *report, uint64_t seq,
-		      char *text)
+static void settle_locked(struct weir_fetch_report *report, uint64_t seq,
+			  char *text) WEIR_REQUIRES(report->mu);
+
+static void
+settle_locked(struct weir_fetch_report *report, uint64_t seq, char *text)
 {
 	struct weir_fetch_late *late = &report->late[seq % report->window];
 
@@ -115,9 +121,13 @@ static void WEIR_REQUIRES(report->mu)
 	}
 }
 
-static void WEIR_REQUIRES(report->mu)
-	order_locked(struct weir_fetch_report *report,
-		     const struct weir_fetch_record *record)
+static void order_locked(struct weir_fetch_report *report,
+			 const struct weir_fetch_record *record)
+	WEIR_REQUIRES(report->mu);
+
+static void
+order_locked(struct weir_fetch_report *report,
+	     const struct weir_fetch_record *record)
 {
 	struct weir_buf text = {0};
 

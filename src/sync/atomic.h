@@ -12,11 +12,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define WEIR_RELAXED memory_order_relaxed
+#define WEIR_RELAXED       memory_order_relaxed
 #define WEIR_ACQUIRE_ORDER memory_order_acquire
 #define WEIR_RELEASE_ORDER memory_order_release
-#define WEIR_ACQ_REL memory_order_acq_rel
-#define WEIR_SEQ_CST memory_order_seq_cst
+#define WEIR_ACQ_REL       memory_order_acq_rel
+#define WEIR_SEQ_CST       memory_order_seq_cst
 
 struct weir_u32 {
 	_Atomic uint32_t value;
@@ -26,42 +26,40 @@ struct weir_u64 {
 	_Atomic uint64_t value;
 };
 
-#define WEIR_ATOMIC_FUNCTIONS(name, type) \
-	static inline type weir__##name##_load(const struct weir_##name *a, \
-					       memory_order order) \
-	{ \
-		return atomic_load_explicit(&a->value, order); \
-	} \
-	static inline void weir__##name##_store(struct weir_##name *a, \
-						type value, \
-						memory_order order) \
-	{ \
-		atomic_store_explicit(&a->value, value, order); \
-	} \
-	static inline type weir__##name##_exchange(struct weir_##name *a, \
-						   type value, \
-						   memory_order order) \
-	{ \
-		return atomic_exchange_explicit(&a->value, value, order); \
-	} \
-	static inline type weir__##name##_add(struct weir_##name *a, \
+#define WEIR_ATOMIC_FUNCTIONS(name, type)                                     \
+	static inline type weir__##name##_load(const struct weir_##name *a,   \
+					       memory_order order)            \
+	{                                                                     \
+		return atomic_load_explicit(&a->value, order);                \
+	}                                                                     \
+	static inline void weir__##name##_store(                              \
+		struct weir_##name *a, type value, memory_order order)        \
+	{                                                                     \
+		atomic_store_explicit(&a->value, value, order);               \
+	}                                                                     \
+	static inline type weir__##name##_exchange(                           \
+		struct weir_##name *a, type value, memory_order order)        \
+	{                                                                     \
+		return atomic_exchange_explicit(&a->value, value, order);     \
+	}                                                                     \
+	static inline type weir__##name##_add(struct weir_##name *a,          \
 					      type value, memory_order order) \
-	{ \
-		return atomic_fetch_add_explicit(&a->value, value, order); \
-	} \
-	static inline type weir__##name##_sub(struct weir_##name *a, \
+	{                                                                     \
+		return atomic_fetch_add_explicit(&a->value, value, order);    \
+	}                                                                     \
+	static inline type weir__##name##_sub(struct weir_##name *a,          \
 					      type value, memory_order order) \
-	{ \
-		return atomic_fetch_sub_explicit(&a->value, value, order); \
-	} \
+	{                                                                     \
+		return atomic_fetch_sub_explicit(&a->value, value, order);    \
+	}                                                                     \
 	/* Replace expected by value; false, and no change, if it was not. */ \
-	static inline bool weir__##name##_cas(struct weir_##name *a, \
-					      type expected, type value, \
-					      memory_order order) \
-	{ \
-		return atomic_compare_exchange_strong_explicit( \
-			&a->value, &expected, value, order, \
-			memory_order_relaxed); \
+	static inline bool weir__##name##_cas(struct weir_##name *a,          \
+					      type expected, type value,      \
+					      memory_order order)             \
+	{                                                                     \
+		return atomic_compare_exchange_strong_explicit(               \
+			&a->value, &expected, value, order,                   \
+			memory_order_relaxed);                                \
 	}
 
 WEIR_ATOMIC_FUNCTIONS(u32, uint32_t)

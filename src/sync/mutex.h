@@ -14,11 +14,11 @@
 #include "base/assert.h"
 
 #if defined(__clang__)
-#define WEIR_CAPABILITY __attribute__((capability("mutex")))
-#define WEIR_REQUIRES(...) __attribute__((requires_capability(__VA_ARGS__)))
-#define WEIR_ACQUIRES(...) __attribute__((acquire_capability(__VA_ARGS__)))
-#define WEIR_RELEASES(...) __attribute__((release_capability(__VA_ARGS__)))
-#define WEIR_EXCLUDES(...) __attribute__((locks_excluded(__VA_ARGS__)))
+#define WEIR_CAPABILITY       __attribute__((capability("mutex")))
+#define WEIR_REQUIRES(...)    __attribute__((requires_capability(__VA_ARGS__)))
+#define WEIR_ACQUIRES(...)    __attribute__((acquire_capability(__VA_ARGS__)))
+#define WEIR_RELEASES(...)    __attribute__((release_capability(__VA_ARGS__)))
+#define WEIR_EXCLUDES(...)    __attribute__((locks_excluded(__VA_ARGS__)))
 #define WEIR_NO_THREAD_SAFETY __attribute__((no_thread_safety_analysis))
 #else
 #define WEIR_CAPABILITY

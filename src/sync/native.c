@@ -104,8 +104,8 @@ weir__park_wait(struct weir_park *park, int64_t deadline_ns)
 void
 weir__park_kick(struct weir_park *park)
 {
-	syscall(SYS_futex, &park->state.value,
-		FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1, NULL, NULL, 0);
+	syscall(SYS_futex, &park->state.value, FUTEX_WAKE | FUTEX_PRIVATE_FLAG,
+		1, NULL, NULL, 0);
 }
 
 struct thread_start {
