@@ -421,7 +421,7 @@ on_failed(const struct weir_fetch_record *record, void *user)
 
 	if (record->attempts > 1)
 		snprintf(note, sizeof(note), "(%u tries)", record->attempts);
-	weir__fetch_redact(&url, record->url, record->url_len, 1024);
+	weir__fetch_redact(&url, record->url, record->url_len, 256);
 	weir__progress_event(&run->progress, WEIR_PROGRESS_FAILED,
 			     weir__buf_str(&url), record->error, note);
 	weir__buf_fini(&url);

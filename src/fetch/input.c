@@ -350,6 +350,27 @@ is_wanted(struct weir_fetch_input *input, struct weir_fetch_request *request)
 					  : before != WEIR_FETCH_BEFORE_OK;
 }
 
+/*
+ * How much of a bad line may be shown: of an object, nothing from where
+ * headers or a body begin, for they may hold secrets.
+ */
+static size_t
+bad_len(const char *line, size_t len)
+{
+	static const char *const secrets[] = {"\"headers\"", "\"body\""};
+
+	if (len > BAD_SHOWN)
+		len = BAD_SHOWN;
+	for (size_t i = 0; line[0] == '{' && i < 2; i++) {
+		const char *at =
+			memmem(line, len, secrets[i], strlen(secrets[i]));
+
+		if (at)
+			len = (size_t)(at - line);
+	}
+	return len;
+}
+
 static void
 number(struct weir_fetch_input *input, struct weir_fetch_next *ret)
 {
@@ -395,7 +416,7 @@ take_line(struct weir_fetch_input *input, const char *line, size_t len,
 		return fail(input, ret, "out of memory");
 	number(input, ret);
 	ret->text = line;
-	ret->len = len < BAD_SHOWN ? len : BAD_SHOWN;
+	ret->len = bad_len(line, len);
 	snprintf(ret->why, sizeof(ret->why), "line %" PRIu64 ": %s",
 		 input->line, why);
 	return WEIR_FETCH_LINE_BAD;
