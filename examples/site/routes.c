@@ -145,7 +145,7 @@ routes_answer(struct exchange *x, bool counted)
 		respond_text(x, 404, "no such route; see /\n");
 	else if (take_args(route, rest, x->args))
 		route->run(x);
-	if (r->status == 0)
+	if (route && r->status == 0)
 		respond_text(x, 400, "usage: %s\n", route->usage);
 	apply_delay(x);
 	/* A HEAD ends with its head, however the body would have gone on. */

@@ -102,12 +102,13 @@ crash_handler(int number, siginfo_t *info, void *context)
 {
 	struct line line = {.len = 0};
 	uint32_t fd = weir__u32_load(&crash_fd, WEIR_ACQUIRE_ORDER);
+	ssize_t wrote = 0;
 
 	(void)context;
 	line_compose(&line, number, info);
-	/* Nothing can be done about a write that fails here. */
-	if (fd > 0 && write((int)fd - 1, line.text, line.len) < 0)
-		fd = 0;
+	if (fd > 0)
+		wrote = write((int)fd - 1, line.text, line.len);
+	(void)wrote; /* nothing can be done about one that fails here */
 	for (size_t i = 0; i < FATAL_SIGNALS; i++)
 		if (fatal_signals[i] == number)
 			sigaction(number, &previous[i], NULL);

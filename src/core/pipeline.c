@@ -29,6 +29,7 @@
 #include "base/assert.h"
 #include "core/pool.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -212,7 +213,8 @@ pass_on(struct stage *next, const weir_result *result, struct item *item)
 	if (status == WEIR_OK)
 		return;
 	refused.status = status == WEIR_CLOSED ? WEIR_CANCELED : status;
-	strcpy(refused.error, weir_status_message(refused.status));
+	snprintf(refused.error, sizeof(refused.error), "%s",
+		 weir_status_message(refused.status));
 	finish(next, &refused, item);
 }
 

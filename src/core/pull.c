@@ -28,6 +28,7 @@
 #include "core/limit.h"
 #include "sync/clock.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* Above this cost one more worker pays (below: WEIR_SHORT_JOB_NS). */
@@ -282,7 +283,8 @@ pull_give(weir_pool *pool, struct weir_worker *w, struct weir_record **records,
 	weir__u64_bump(&pool->failed, count - ok);
 	weir__mutex_unlock(&pool->sink_mu);
 	for (size_t i = 0; i < count; i++) {
-		/* Jobs of this form have no submitter, and plain ones no key. */
+		/* Jobs of this form have no submitter, and plain ones no key.
+		 */
 		if (!records[i]->plain)
 			release_key(pool, records[i]);
 		spare_put(pool, w, records[i]);
@@ -598,7 +600,8 @@ map_conclude(struct map *map, weir_status status)
 		memset(result, 0, sizeof(*result));
 		result->id = i + 1;
 		result->status = status;
-		strcpy(result->error, weir_status_message(status));
+		snprintf(result->error, sizeof(result->error), "%s",
+			 weir_status_message(status));
 	}
 }
 

@@ -91,7 +91,7 @@ push_take(weir_pool *pool, struct weir_worker *w, size_t max, bool *hungry)
 	struct weir_record *record;
 
 	(void)max; /* batches are for the pull form */
-	(void)hungry;
+	*hungry = false;
 	w->now_ns = weir_now_ns();
 	weir__mutex_lock(&pool->mu);
 	record = next_locked(pool, w->now_ns);
@@ -218,9 +218,11 @@ accept_locked(weir_pool *pool, const struct weir_input *in,
 	record->submit_ctx = weir_ctx_ref(ctx);
 	if (in->head_size > 0)
 		memcpy(record->in, in->head, in->head_size);
-	if (pool->options.in_size > in->head_size)
+	if (pool->options.in_size > in->head_size) {
+		weir_assert(in->body);
 		memcpy((unsigned char *)record->in + in->head_size, in->body,
 		       pool->options.in_size - in->head_size);
+	}
 	weir__record_enqueue_locked(pool, record);
 	return id;
 }
@@ -295,7 +297,7 @@ static void
 copy_result(weir_result *dest, const weir_result *src)
 {
 	memcpy(dest, src, offsetof(weir_result, error));
-	strcpy(dest->error, src->error);
+	memcpy(dest->error, src->error, strlen(src->error) + 1);
 }
 
 static weir_status
