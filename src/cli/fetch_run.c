@@ -13,20 +13,14 @@
  * as much is written as poll() says it takes, so that a Ctrl-C is heard also
  * while nobody reads our output.
  *
- * Locking: the fields of struct run belong to the main thread, apart from the
- * tally, which is filled under the report's lock and read when all is over.
+ * Locking: the fields of struct fetch_run belong to the main thread, apart from
+ * the tally, which is filled under the report's lock and read when all is over.
  */
-#include "cli/cmd_fetch.h"
+#include "cli/fetch_run.h"
 
 #include "base/units.h"
-#include "cli/signals.h"
-#include "cli/summary.h"
-#include "fetch/count.h"
-#include "fetch/engine.h"
-#include "fetch/report.h"
 #include "fetch/url.h"
 #include "sync/random.h"
-#include "sync/thread.h"
 
 #include <curl/curl.h>
 #include <errno.h>
@@ -34,344 +28,24 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <weir/job.h>
 
 #define TICK_NS        (100 * WEIR_MS)
 #define COUNT_PER_TICK (8 * 1024 * 1024)
-#define DATA_MAX       (64 * 1024 * 1024)
 #define WINDOW_MIN     1024
-
-struct run {
-	struct weir_cli *cli;
-	const struct fetch_cli_options *options;
-	struct weir_fetch_options engine_options;
-	char *body; /* of -d */
-
-	const char *const *files;
-	size_t file_count;
-	const char *resume_file[1];
-	bool from_records; /* the list is the records of --resume */
-
-	struct weir_fetch_resume *resume;
-	struct weir_fetch_input *input;
-	struct weir_fetch_engine *engine;
-	struct weir_fetch_report report;
-	struct weir_fetch_count count;
-	struct weir_progress progress;
-	struct weir_tally reasons;
-	struct weir_stop stop;
-	weir_ctx *ctx; /* done when --max-time is over */
-	int64_t began_ns;
-
-	char *records_path; /* NULL: none */
-	int records_fd;
-	int stdout_error; /* errno; then nothing more is printed */
-	bool stdout_is_regular;
-	int exit_early; /* an exit status that stands already, or -1 */
-
-	int notify_fd, signal_fd;
-	struct weir_thread thread;
-	struct weir_u32 finished;
-	weir_status status; /* of the engine; valid when finished */
-	weir_error error;
-};
-
-static int
-fail(struct run *run, const char *what, int error_number, const char *where)
-{
-	weir__cli_error(run->cli, what, "%s (%s)", strerror(error_number),
-			where);
-	return WEIR_EXIT_FAILURE;
-}
-
-static int
-no_memory(struct run *run)
-{
-	weir__cli_error(run->cli, NULL, "out of memory");
-	return WEIR_EXIT_FAILURE;
-}
-
-/* ---- Before: from options to what the engine takes. */
-
-static int
-check_options(struct run *run)
-{
-	const struct fetch_cli_options *o = run->options;
-	const char *wrong = NULL;
-
-	if (o->ipv4 && o->ipv6)
-		wrong = "--ipv4 and --ipv6 exclude each other";
-	else if (o->http1 && o->http2)
-		wrong = "--http1.1 and --http2 exclude each other";
-	else if (o->public_only && (o->proxy || o->env_proxy))
-		wrong = "--public-only cannot see through a proxy";
-	else if (o->only_failed && !o->resume)
-		wrong = "--retry-failed needs --resume RECORDS";
-	else if (o->head && o->data.count > 0)
-		wrong = "--head and --data exclude each other";
-	else if (o->head && o->dir)
-		wrong = "--head leaves nothing for --output-dir to write";
-	else if (o->method &&
-		 !weir__fetch_method_check(o->method, strlen(o->method)))
-		wrong = "--request takes a word, such as PUT";
-	if (!wrong)
-		return -1;
-	weir__cli_error(run->cli, NULL, "%s", wrong);
-	return WEIR_EXIT_USAGE;
-}
-
-static int
-take_headers(struct run *run)
-{
-	const struct weir_option_list *headers = &run->options->headers;
-
-	for (size_t i = 0; i < headers->count; i++) {
-		const char *header = headers->items[i];
-		const char *why =
-			weir__fetch_header_check(header, strlen(header));
-		struct curl_slist *list;
-
-		if (why) {
-			/* The value may be a secret: say which, not what. */
-			weir__cli_error(run->cli, "--header",
-					"number %zu is %s", i + 1, why);
-			return WEIR_EXIT_USAGE;
-		}
-		list = curl_slist_append(run->engine_options.headers, header);
-		if (!list)
-			return no_memory(run);
-		run->engine_options.headers = list;
-	}
-	return -1;
-}
-
-/* As curl does: without line breaks and NUL bytes. */
-static int
-read_data(struct run *run, const char *path, struct weir_buf *data)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	char piece[16 * 1024];
-	ssize_t got = 0;
-
-	while (fd >= 0 && data->len < DATA_MAX &&
-	       (got = read(fd, piece, sizeof(piece))) > 0)
-		for (ssize_t i = 0; i < got; i++)
-			if (piece[i] != '\n' && piece[i] != '\r' &&
-			    piece[i] != '\0')
-				weir__buf_putc(data, piece[i]);
-	if (fd >= 0 && got >= 0) {
-		(void)close(fd);
-		return -1;
-	}
-	got = errno;
-	if (fd >= 0)
-		(void)close(fd);
-	return fail(run, "cannot read", (int)got, path);
-}
-
-static int
-take_data(struct run *run)
-{
-	const struct weir_option_list *items = &run->options->data;
-	struct weir_buf data = {0};
-	int status = -1;
-
-	if (items->count == 0)
-		return -1;
-	for (size_t i = 0; i < items->count && status < 0; i++) {
-		if (i > 0)
-			weir__buf_putc(&data, '&');
-		if (items->items[i][0] == '@')
-			status = read_data(run, items->items[i] + 1, &data);
-		else
-			weir__buf_puts(&data, items->items[i]);
-	}
-	weir__buf_reserve(&data, 1);
-	run->body = data.data;
-	run->engine_options.body = data.data;
-	run->engine_options.body_len = data.len;
-	return status < 0 && data.failed ? no_memory(run) : status;
-}
-
-static int
-take_options(struct run *run)
-{
-	const struct fetch_cli_options *o = run->options;
-	struct weir_fetch_options *e = &run->engine_options;
-	bool size_given =
-		weir__option_source(run->cli, "max-size") != WEIR_FROM_DEFAULT;
-	int status;
-
-	*e = (struct weir_fetch_options){
-		.jobs = (uint32_t)o->jobs,
-		.per_host = (uint32_t)o->per_host,
-		.retries = (uint32_t)o->retries,
-		.rate = o->rate,
-		.limit_rate = o->limit_rate,
-		.timeout_ns = o->timeout_ns,
-		.connect_ns = o->connect_ns,
-		.first_byte_ns = o->first_byte_ns,
-		.stall_ns = o->stall_ns,
-		.retry_after_ns_max = 300 * WEIR_S,
-		.body_max = o->dir && !size_given ? 0 : o->max_size,
-		.method = o->method,
-		.user_agent = o->user_agent,
-		.head = o->head,
-		.compressed = o->compressed,
-		.http = o->http1   ? WEIR_FETCH_HTTP_1
-			: o->http2 ? WEIR_FETCH_HTTP_2
-				   : WEIR_FETCH_HTTP_ANY,
-		.ip = o->ipv4   ? WEIR_FETCH_IP_4
-		      : o->ipv6 ? WEIR_FETCH_IP_6
-				: WEIR_FETCH_IP_ANY,
-		.insecure = o->insecure,
-		.public_only = o->public_only,
-		.ca_file = o->ca_file,
-		.proxy = o->proxy,
-		.env_proxy = o->env_proxy,
-		.details = o->json || o->records || o->dir || o->resume,
-		.checksum = o->checksum || o->dir,
-		.resume_parts = o->resume != NULL,
-	};
-	if (!e->user_agent)
-		e->user_agent = "weir/0.1.0";
-	status = check_options(run);
-	if (status < 0)
-		status = take_headers(run);
-	if (status < 0)
-		status = take_data(run);
-	return status;
-}
-
-/* The number of jobs for which so many descriptors are enough. */
-static uint32_t
-jobs_that_fit(struct weir_fetch_options options, bool files, rlim_t most)
-{
-	while (options.jobs > 1 &&
-	       weir__fetch_engine_descriptors(&options, files) > most)
-		options.jobs--;
-	return options.jobs;
-}
-
-/* Make sure that -j transfers can have their descriptors. */
-static int
-raise_limit(struct run *run)
-{
-	bool files = run->options->dir != NULL;
-	uint64_t need =
-		weir__fetch_engine_descriptors(&run->engine_options, files);
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= need)
-		return -1;
-	if (limit.rlim_max >= need) {
-		limit.rlim_cur = need;
-		if (setrlimit(RLIMIT_NOFILE, &limit) == 0)
-			return -1;
-	}
-	weir__cli_error(run->cli, NULL,
-			"-j %" PRId64 " needs %" PRIu64
-			" open files, and only %" PRIu64 " are allowed",
-			run->options->jobs, need, (uint64_t)limit.rlim_max);
-	weir__cli_try(
-		run->cli, "weir fetch -j %u",
-		jobs_that_fit(run->engine_options, files, limit.rlim_max));
-	return WEIR_EXIT_FAILURE;
-}
-
-/* Which lists?  They should be there before anything is fetched. */
-static int
-take_operands(struct run *run)
-{
-	static const char *const standard_input[] = {"-"};
-
-	run->files = run->cli->operands;
-	run->file_count = run->cli->operand_count;
-	if (run->file_count == 0 && run->options->only_failed) {
-		run->resume_file[0] = run->options->resume;
-		run->files = run->resume_file;
-		run->file_count = 1;
-		run->from_records = true;
-	} else if (run->file_count == 0) {
-		run->files = standard_input;
-		run->file_count = 1;
-		if (isatty(STDIN_FILENO)) {
-			weir__cli_note(run->cli, "nothing to fetch; give a "
-						 "FILE of URLs, or pipe them "
-						 "in");
-			return WEIR_EXIT_OK;
-		}
-	}
-	for (size_t i = 0; i < run->file_count; i++)
-		if (strcmp(run->files[i], "-") != 0 &&
-		    access(run->files[i], R_OK) != 0)
-			return fail(run, "cannot read", errno, run->files[i]);
-	return -1;
-}
-
-/* A torn last line is ended, so that what we add begins a line of its own. */
-static int
-end_torn_line(int fd)
-{
-	off_t size = lseek(fd, 0, SEEK_END);
-	char last = '\n';
-
-	if (size > 0 && pread(fd, &last, 1, size - 1) == 1 && last != '\n' &&
-	    write(fd, "\n", 1) != 1)
-		return errno;
-	return 0;
-}
-
-/* Where the records go, and whether to add to what is there. */
-static int
-open_records(struct run *run)
-{
-	const struct fetch_cli_options *o = run->options;
-	struct weir_buf path = {0};
-	int failed = 0;
-
-	if (o->records)
-		weir__buf_puts(&path, o->records);
-	else if (o->resume)
-		weir__buf_puts(&path, o->resume);
-	else if (o->dir)
-		weir__buf_printf(&path, "%s%sweir-fetch.jsonl", o->dir,
-				 o->dir[strlen(o->dir) - 1] == '/' ? "" : "/");
-	else
-		return -1;
-	if (path.failed)
-		return no_memory(run);
-	run->records_path = path.data;
-	run->records_fd = open(path.data,
-			       O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC |
-				       (o->resume ? 0 : O_TRUNC),
-			       0666);
-	/* A device or a pipe can be written, but not always read. */
-	if (run->records_fd < 0 && (errno == EACCES || errno == ENXIO))
-		run->records_fd = open(path.data, O_WRONLY | O_CLOEXEC);
-	if (run->records_fd < 0)
-		failed = errno;
-	else if (o->resume)
-		failed = end_torn_line(run->records_fd);
-	run->report.records = true;
-	return failed ? fail(run, "cannot write records", failed, path.data)
-		      : -1;
-}
 
 /* ---- What the engine tells us; on its threads. */
 
 static void
 on_record(const struct weir_fetch_record *record, void *user)
 {
-	struct run *run = user;
+	struct fetch_run *run = user;
 
 	weir__fetch_report_record(&run->report, record);
 }
@@ -379,7 +53,7 @@ on_record(const struct weir_fetch_record *record, void *user)
 static void
 on_unstarted(uint64_t seq, void *user)
 {
-	struct run *run = user;
+	struct fetch_run *run = user;
 
 	weir__fetch_report_unstarted(&run->report, seq);
 }
@@ -387,7 +61,7 @@ on_unstarted(uint64_t seq, void *user)
 static bool
 may_read(uint64_t seq, void *user)
 {
-	struct run *run = user;
+	struct fetch_run *run = user;
 
 	return weir__fetch_report_has_room(&run->report, seq);
 }
@@ -395,7 +69,7 @@ may_read(uint64_t seq, void *user)
 static void
 on_retry(const struct weir_fetch_retry *retry, void *user)
 {
-	struct run *run = user;
+	struct fetch_run *run = user;
 	char note[96], delay[WEIR_FORMAT_SIZE];
 
 	if (retry->delay_ns >= 0)
@@ -414,7 +88,7 @@ on_retry(const struct weir_fetch_retry *retry, void *user)
 static void
 on_failed(const struct weir_fetch_record *record, void *user)
 {
-	struct run *run = user;
+	struct fetch_run *run = user;
 	const struct weir_fetch_outcome *o = record->outcome;
 	struct weir_buf url = {0};
 	char note[48] = "(no retry)";
@@ -433,7 +107,7 @@ on_failed(const struct weir_fetch_record *record, void *user)
 /* ---- The loop. */
 
 static void
-notify(struct run *run)
+notify(struct fetch_run *run)
 {
 	uint64_t one = 1;
 
@@ -444,7 +118,7 @@ notify(struct run *run)
 static void
 engine_thread(void *arg)
 {
-	struct run *run = arg;
+	struct fetch_run *run = arg;
 
 	run->status =
 		weir__fetch_engine_run(run->engine, run->ctx, &run->error);
@@ -453,7 +127,7 @@ engine_thread(void *arg)
 }
 
 static void
-get_counts(struct run *run, struct weir_progress_counts *ret)
+get_counts(struct fetch_run *run, struct weir_progress_counts *ret)
 {
 	struct weir_fetch_counts counts =
 		weir__fetch_report_counts(&run->report);
@@ -485,7 +159,7 @@ get_counts(struct run *run, struct weir_progress_counts *ret)
 
 /* Stop as if a second signal had come. */
 static void
-stop_now(struct run *run, int exit_status)
+stop_now(struct fetch_run *run, int exit_status)
 {
 	if (run->exit_early < 0)
 		run->exit_early = exit_status;
@@ -497,7 +171,7 @@ stop_now(struct run *run, int exit_status)
 }
 
 static void
-say_draining(struct run *run)
+say_draining(struct fetch_run *run)
 {
 	struct weir_progress_counts counts;
 	char line[160];
@@ -515,7 +189,7 @@ say_draining(struct run *run)
 }
 
 static void
-obey(struct run *run, enum weir_stop_action action)
+obey(struct fetch_run *run, enum weir_stop_action action)
 {
 	struct weir_progress_counts counts;
 
@@ -544,7 +218,7 @@ obey(struct run *run, enum weir_stop_action action)
 }
 
 static void
-take_signals(struct run *run)
+take_signals(struct fetch_run *run)
 {
 	int signal_number;
 
@@ -556,7 +230,7 @@ take_signals(struct run *run)
 
 /* How much standard output takes without making us wait; 0: nothing now. */
 static size_t
-stdout_room(struct run *run)
+stdout_room(struct fetch_run *run)
 {
 	struct pollfd poll_fd = {.fd = STDOUT_FILENO, .events = POLLOUT};
 
@@ -566,7 +240,7 @@ stdout_room(struct run *run)
 }
 
 static void
-stdout_failed(struct run *run, int error_number)
+stdout_failed(struct fetch_run *run, int error_number)
 {
 	run->stdout_error = error_number;
 	stop_now(run, weir__cli_stdout_failed(run->cli, error_number));
@@ -574,7 +248,7 @@ stdout_failed(struct run *run, int error_number)
 
 /* Write what standard output takes. False: some is left. */
 static bool
-write_stdout(struct run *run)
+write_stdout(struct fetch_run *run)
 {
 	struct weir_fetch_stream *stream = &run->report.out;
 	size_t room, rest;
@@ -602,7 +276,7 @@ write_stdout(struct run *run)
 }
 
 static void
-write_records(struct run *run)
+write_records(struct fetch_run *run)
 {
 	struct weir_fetch_stream *stream = &run->report.file;
 	int failed;
@@ -615,8 +289,8 @@ write_records(struct run *run)
 					  stream->writing.len);
 		if (failed == 0)
 			continue;
-		stop_now(run, fail(run, "cannot write records", failed,
-				   run->records_path));
+		stop_now(run, weir__fetch_fail(run, "cannot write records",
+					       failed, run->records_path));
 		(void)close(run->records_fd);
 		run->records_fd = -1;
 	}
@@ -624,7 +298,7 @@ write_records(struct run *run)
 
 /* Wait for news. */
 static void
-wait_for_news(struct run *run, bool stdout_is_full)
+wait_for_news(struct fetch_run *run, bool stdout_is_full)
 {
 	struct pollfd fds[] = {
 		{.fd = run->signal_fd, .events = POLLIN},
@@ -643,7 +317,7 @@ wait_for_news(struct run *run, bool stdout_is_full)
 }
 
 static void
-loop(struct run *run)
+loop(struct fetch_run *run)
 {
 	struct weir_progress_counts counts;
 	bool finished, all_written;
@@ -692,7 +366,7 @@ put_word(struct weir_buf *buf, const char *text)
 
 /* The command that goes on from here. */
 static void
-put_next(struct run *run, struct weir_buf *buf, bool stopped)
+put_next(struct fetch_run *run, struct weir_buf *buf, bool stopped)
 {
 	weir__buf_puts(buf, "weir fetch");
 	if (run->records_path) {
@@ -714,7 +388,8 @@ put_next(struct run *run, struct weir_buf *buf, bool stopped)
 }
 
 static int
-exit_status(struct run *run, const struct weir_fetch_counts *counts, bool left)
+exit_status(struct fetch_run *run, const struct weir_fetch_counts *counts,
+	    bool left)
 {
 	if (run->exit_early >= 0)
 		return run->exit_early;
@@ -731,7 +406,7 @@ exit_status(struct run *run, const struct weir_fetch_counts *counts, bool left)
 }
 
 static void
-print_summary(struct run *run, const struct weir_fetch_counts *counts,
+print_summary(struct fetch_run *run, const struct weir_fetch_counts *counts,
 	      bool left, bool failed)
 {
 	struct weir_buf next = {0};
@@ -765,7 +440,7 @@ print_summary(struct run *run, const struct weir_fetch_counts *counts,
 
 /* All is over: what came of it? */
 static int
-conclude(struct run *run)
+conclude(struct fetch_run *run)
 {
 	struct weir_fetch_counts counts =
 		weir__fetch_report_counts(&run->report);
@@ -787,7 +462,7 @@ conclude(struct run *run)
 /* ---- From one to the other. */
 
 static int
-make_engine(struct run *run)
+make_engine(struct fetch_run *run)
 {
 	struct weir_fetch_hooks hooks = {.record = on_record,
 					 .unstarted = on_unstarted,
@@ -812,7 +487,7 @@ make_engine(struct run *run)
 	}
 	input.resume = run->resume;
 	if (weir__fetch_input_new(&run->input, &input) != WEIR_OK)
-		return no_memory(run);
+		return weir__fetch_no_memory(run);
 	if (weir__fetch_engine_new(&run->engine, &run->engine_options, &hooks,
 				   run->input, run->options->dir,
 				   &run->error) == WEIR_OK)
@@ -825,7 +500,7 @@ make_engine(struct run *run)
 }
 
 static int
-make_report(struct run *run)
+make_report(struct fetch_run *run)
 {
 	size_t window = (size_t)run->options->jobs * 8;
 	struct stat st;
@@ -841,15 +516,15 @@ make_report(struct run *run)
 	run->stdout_is_regular =
 		fstat(STDOUT_FILENO, &st) == 0 && S_ISREG(st.st_mode);
 	if (run->notify_fd < 0 || run->signal_fd < 0)
-		return fail(run, "cannot wait", errno, "eventfd");
+		return weir__fetch_fail(run, "cannot wait", errno, "eventfd");
 	if (!weir__fetch_report_init(&run->report,
 				     window > WINDOW_MIN ? window : WINDOW_MIN))
-		return no_memory(run);
+		return weir__fetch_no_memory(run);
 	return -1;
 }
 
 static int
-run_engine(struct run *run)
+run_engine(struct fetch_run *run)
 {
 	const struct weir_common *common = &run->cli->common;
 	struct weir_progress_options progress = {
@@ -863,7 +538,7 @@ run_engine(struct run *run)
 
 	if (weir_ctx_new(&run->ctx, NULL, max_ns > 0 ? max_ns : WEIR_FOREVER) !=
 	    WEIR_OK)
-		return no_memory(run);
+		return weir__fetch_no_memory(run);
 	run->began_ns = weir_now_ns();
 	weir__stop_init(&run->stop, run->options->grace_ns);
 	weir__fetch_count_init(&run->count, run->files, run->file_count);
@@ -878,7 +553,7 @@ run_engine(struct run *run)
 		status = conclude(run);
 	} else {
 		weir__progress_finish(&run->progress);
-		status = no_memory(run);
+		status = weir__fetch_no_memory(run);
 	}
 	run->cli->progress = NULL;
 	weir__fetch_count_fini(&run->count);
@@ -886,7 +561,7 @@ run_engine(struct run *run)
 }
 
 static void
-run_fini(struct run *run)
+run_fini(struct fetch_run *run)
 {
 	weir__fetch_engine_free(run->engine);
 	weir__fetch_input_free(run->input);
@@ -908,7 +583,7 @@ run_fini(struct run *run)
 int
 weir__fetch_run(struct weir_cli *cli)
 {
-	struct run *run = calloc(1, sizeof(*run));
+	struct fetch_run *run = calloc(1, sizeof(*run));
 	int status;
 
 	if (!run) {
@@ -923,11 +598,11 @@ weir__fetch_run(struct weir_cli *cli)
 		weir__cli_note(cli, "crashes will not be reported");
 	status = make_report(run);
 	if (status < 0)
-		status = take_options(run);
+		status = weir__fetch_take_options(run);
 	if (status < 0)
-		status = take_operands(run);
+		status = weir__fetch_take_operands(run);
 	if (status < 0)
-		status = raise_limit(run);
+		status = weir__fetch_raise_limit(run);
 	if (status < 0 && run->options->insecure)
 		weir__cli_error(cli, NULL,
 				"warning: certificates are not checked "
@@ -935,7 +610,7 @@ weir__fetch_run(struct weir_cli *cli)
 	if (status < 0)
 		status = make_engine(run);
 	if (status < 0)
-		status = open_records(run);
+		status = weir__fetch_open_records(run);
 	if (status < 0)
 		status = run_engine(run);
 	run_fini(run);
