@@ -40,8 +40,6 @@
 #define COUNT_PER_TICK (8 * 1024 * 1024)
 #define WINDOW_MIN     1024
 
-/* ---- What the engine tells us; on its threads. */
-
 static void
 on_record(const struct weir_fetch_record *record, void *user)
 {
@@ -103,8 +101,6 @@ on_failed(const struct weir_fetch_record *record, void *user)
 				       : o->reason[0] ? o->reason
 						      : "timeout");
 }
-
-/* ---- The loop. */
 
 static void
 notify(struct fetch_run *run)
@@ -340,8 +336,6 @@ loop(struct fetch_run *run)
 	}
 }
 
-/* ---- After. */
-
 /* Append text so that a shell takes it as one word. */
 static void
 put_word(struct weir_buf *buf, const char *text)
@@ -458,8 +452,6 @@ conclude(struct fetch_run *run)
 	print_summary(run, &counts, left, counts.failed > 0);
 	return status;
 }
-
-/* ---- From one to the other. */
 
 static int
 make_engine(struct fetch_run *run)
