@@ -206,10 +206,13 @@ finish(struct stage *stage, const weir_result *result, struct item *item)
 static void
 pass_on(struct stage *next, const weir_result *result, struct item *item)
 {
+	struct weir_input input = {item, sizeof(*item), item->payload,
+				   item->id};
 	weir_result refused = *result;
 	weir_status status;
 
-	status = weir_pool_submit(next->pool, item, NULL, item->ctx);
+	status = weir__pool_submit(next->pool, &input, NULL, NULL, item->ctx,
+				   true);
 	if (status == WEIR_OK)
 		return;
 	refused.status = status == WEIR_CLOSED ? WEIR_CANCELED : status;
@@ -268,6 +271,22 @@ stage_make_pool(struct stage *stage, size_t in_size)
 	return weir_pool_new(&stage->pool, &o);
 }
 
+/* Headers are added to items, so a pool may not see a size that is too large.
+ */
+static bool
+is_item_size(size_t size)
+{
+	return size < SIZE_MAX / 8;
+}
+
+/* What has to hold before memory is measured by it; its pool sees the rest. */
+static bool
+stage_is_measurable(const weir_stage *s)
+{
+	return s->workers <= WEIR_POOL_WORKERS_MAX &&
+	       s->queue <= WEIR_POOL_QUEUE_MAX && is_item_size(s->out_size);
+}
+
 /* Copy the options and those of the stages; check what pools cannot. */
 static weir_status
 pipeline_copy_options(weir_pipeline *p, const weir_pipeline_options *options)
@@ -281,7 +300,7 @@ pipeline_copy_options(weir_pipeline *p, const weir_pipeline_options *options)
 	stage_size = o->stage_size ? o->stage_size : sizeof(weir_stage);
 	if (!o->stages || o->stage_count == 0 ||
 	    o->stage_count > WEIR_PIPELINE_STAGES_MAX ||
-	    o->results > WEIR_POOL_QUEUE_MAX)
+	    o->results > WEIR_POOL_QUEUE_MAX || !is_item_size(o->in_size))
 		return WEIR_INVAL;
 	p->stages = calloc(o->stage_count, sizeof(*p->stages));
 	if (!p->stages)
@@ -294,7 +313,8 @@ pipeline_copy_options(weir_pipeline *p, const weir_pipeline_options *options)
 		if (!weir__struct_copy(&stage->options, sizeof(weir_stage),
 				       (const unsigned char *)o->stages +
 					       i * stage_size,
-				       stage_size))
+				       stage_size) ||
+		    !stage_is_measurable(&stage->options))
 			return WEIR_INVAL;
 	}
 	o->stages = NULL; /* the caller's; ours are the copies */
@@ -437,7 +457,8 @@ submit(weir_pipeline *p, const void *in, uint64_t *ret_id, weir_ctx *ctx,
        bool may_wait)
 {
 	struct item item = {.ctx = weir_ctx_ref(ctx)};
-	struct weir_input input = {&item, sizeof(item), in};
+	struct weir_input input = {
+		.head = &item, .head_size = sizeof(item), .body = in};
 	weir_pool *first = p->stages[0].pool;
 	weir_status status;
 
@@ -596,8 +617,11 @@ weir_pipeline_shutdown_now(weir_pipeline *p, weir_unstarted_fn *unstarted,
 	p->lifted = true;
 	weir__waitq_wake_all(&p->room);
 	weir__mutex_unlock(&p->mu);
-	/* All stages are told before any is waited for. */
-	for (uint32_t i = 0; i < p->options.stage_count; i++) {
+	/*
+	 * All stages are told before any is waited for, and the last one
+	 * first: what is passed on from here on meets a closed pool.
+	 */
+	for (uint32_t i = p->options.stage_count; i-- > 0;) {
 		weir_pool *pool = p->stages[i].pool;
 		bool give_back = i == 0 && unstarted;
 

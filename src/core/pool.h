@@ -400,11 +400,15 @@ void weir__pool_notify_if_finished(weir_pool *pool);
 
 /* push.c, pull.c */
 
-/* A job to submit: in_size bytes, the first head_size of them from head. */
+/*
+ * A job to submit: in_size bytes, the first head_size of them from head.  id
+ * is the number it goes by instead of the pool's next one, unless 0.
+ */
 struct weir_input {
 	const void *head;
 	size_t head_size;
 	const void *body;
+	uint64_t id;
 };
 
 /* All forms of submit. */

@@ -212,7 +212,7 @@ accept_locked(weir_pool *pool, const struct weir_input *in,
 	/* There are queue + results_max records; see the file's head. */
 	weir_assert(record);
 	weir__u64_bump(&pool->accepted, 1);
-	id = weir__u64_load(&pool->accepted, WEIR_RELAXED);
+	id = in->id ? in->id : weir__u64_load(&pool->accepted, WEIR_RELAXED);
 	weir__record_accept(record, options, id);
 	record->accepted_ns = now_ns;
 	record->submit_ctx = weir_ctx_ref(ctx);

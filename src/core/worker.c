@@ -73,6 +73,10 @@ weir__worker_add_slots_locked(weir_pool *pool, struct weir_worker *w,
 
 	if (count == 0)
 		return WEIR_OK;
+	/* Before it lives its timers are not yet its own alone. */
+	if (pool->async && !w->live &&
+	    !weir__heap_reserve(&w->timers, w->slot_count + count))
+		return WEIR_NOMEM;
 	jobs = weir__pool_chunk_locked(pool, count * sizeof(*jobs));
 	if (!jobs)
 		return WEIR_NOMEM;
@@ -112,9 +116,10 @@ weir__worker_wake(struct weir_worker *w)
 }
 
 /*
- * Pick up slots that a resize has made and say how many to use.  Without
- * memory for their timers, new slots are left for the next round: fewer jobs
- * at once, none lost.
+ * Pick up new slots and say how many to use.  Timers are for asynchronous
+ * jobs only, and those of the first slots are there already.  When a resize
+ * of a live worker has made more and there is no memory for their timers, they
+ * are left for the next round: fewer jobs at once, none lost.
  */
 uint32_t
 weir__worker_slots(struct weir_worker *w)
@@ -126,7 +131,7 @@ weir__worker_slots(struct weir_worker *w)
 	weir__mutex_lock(&pool->mu);
 	share = weir__worker_share_locked(pool, w);
 	if (!weir__list_empty(&w->new_slots) &&
-	    weir__heap_reserve(&w->timers, w->slot_count)) {
+	    (!pool->async || weir__heap_reserve(&w->timers, w->slot_count))) {
 		while ((link = weir__list_pop(&w->new_slots)))
 			weir__list_append(&w->free_slots, link);
 	}
