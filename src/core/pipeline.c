@@ -618,10 +618,10 @@ weir_pipeline_shutdown_now(weir_pipeline *p, weir_unstarted_fn *unstarted,
 	weir__waitq_wake_all(&p->room);
 	weir__mutex_unlock(&p->mu);
 	/*
-	 * All stages are told before any is waited for, and the last one
-	 * first: what is passed on from here on meets a closed pool.
+	 * All stages are told before any is waited for, the first one first:
+	 * its workers would begin more, once the next stage refuses items.
 	 */
-	for (uint32_t i = p->options.stage_count; i-- > 0;) {
+	for (uint32_t i = 0; i < p->options.stage_count; i++) {
 		weir_pool *pool = p->stages[i].pool;
 		bool give_back = i == 0 && unstarted;
 
