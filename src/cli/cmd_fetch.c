@@ -99,6 +99,14 @@ static const struct weir_option table[] = {
 	 .more = "Without a FILE, the URLs are those in RECORDS.  Methods, "
 		 "headers and bodies are not recorded: where lines have them, "
 		 "give the FILE again."},
+	{AT(CHOICE, exit_code), .name = "exit-code", .arg = "HOW",
+	 .shown = "xargs", .choices = "xargs|count",
+	 .help = "`xargs`: 123 if some failed; `count`: how many",
+	 .more = "`count` is GNU parallel's way: 1 to 100 failed, or 101 when "
+		 "it was more.  A count of 1 or 2 then looks like a failure of "
+		 "weir's own or a wrong command line.  Its ways `first` and "
+		 "`max` are about the exit statuses of commands, which URLs "
+		 "do not have."},
 
 	WEIR_OPT_HEADING("What is sent"),
 	{AT(STRING, method), .letter = 'X', .name = "request", .arg = "METHOD",
@@ -188,10 +196,10 @@ static const struct weir_command_section sections[] = {
 	 "error\twhy it is not ok"},
 	{"SAFETY",
 	 "Redirects go to http and https only, at most ten of them, and from "
-	 "https never back.  Names and passwords in URLs, and Authorization "
-	 "headers, are not sent on to another host and are shown nowhere; "
-	 "other headers of yours are sent on.  Neither `.netrc` nor the "
-	 "environment's proxy is used unless asked for."},
+	 "https never back.  Names and passwords in URLs, and the headers "
+	 "Authorization and Cookie, are not sent on to another host or port "
+	 "and are shown nowhere; other headers of yours are sent on.  Neither "
+	 "`.netrc` nor the environment's proxy is used unless asked for."},
 	{"SIGNALS",
 	 "INT, TERM, HUP\tReads no more, ends sleeps between tries, and lets "
 	 "what runs finish.\n"

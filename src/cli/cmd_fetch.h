@@ -8,6 +8,12 @@
 #include "cli/command.h"
 #include "fetch/options.h"
 
+/* What becomes the exit status when some have failed; as in the table. */
+enum fetch_exit_code {
+	FETCH_EXIT_XARGS,
+	FETCH_EXIT_COUNT,
+};
+
 struct fetch_cli_options {
 	int64_t jobs, per_host, retries;
 	double rate;
@@ -20,6 +26,7 @@ struct fetch_cli_options {
 	bool insecure, public_only, env_proxy;
 	bool json, ordered, checksum, only_failed;
 	const char *dir, *records, *resume;
+	enum fetch_exit_code exit_code;
 };
 
 /* Do it; the exit status. */

@@ -39,6 +39,7 @@
 #define TICK_NS        (100 * WEIR_MS)
 #define COUNT_PER_TICK (8 * 1024 * 1024)
 #define WINDOW_MIN     1024
+#define COUNT_MAX      100 /* the last that --exit-code=count tells apart */
 
 static void
 on_record(const struct weir_fetch_record *record, void *user)
@@ -381,6 +382,17 @@ put_next(struct fetch_run *run, struct weir_buf *buf, bool stopped)
 		put_word(buf, run->files[i]);
 }
 
+/* When all is over and nothing else is wrong. */
+static int
+failed_status(const struct fetch_run *run, uint64_t failed)
+{
+	if (failed == 0)
+		return WEIR_EXIT_OK;
+	if (run->options->exit_code == FETCH_EXIT_XARGS)
+		return WEIR_EXIT_SOME_FAILED;
+	return failed > COUNT_MAX ? COUNT_MAX + 1 : (int)failed;
+}
+
 static int
 exit_status(struct fetch_run *run, const struct weir_fetch_counts *counts,
 	    bool left)
@@ -396,7 +408,7 @@ exit_status(struct fetch_run *run, const struct weir_fetch_counts *counts,
 		return weir__exit_of_signal(run->stop.signal);
 	if (run->status == WEIR_TIMEDOUT)
 		return WEIR_EXIT_HALTED;
-	return counts->failed > 0 ? WEIR_EXIT_SOME_FAILED : WEIR_EXIT_OK;
+	return failed_status(run, counts->failed);
 }
 
 static void

@@ -82,6 +82,30 @@ waited=$(field "$tmp/r" "$site/retry-after/1/c" total_ms)
 check 'Retry-After is obeyed' test "${waited%.*}" -ge 1000
 match_err '429 Too Many Requests .*in 1.0s'
 
+# What the exit status says.
+seq 1 3 | sed "s|^|$site/404/|" >"$tmp/bad"
+echo "$site/fast/1" >>"$tmp/bad"
+run "$WEIR" fetch --exit-code=count "$tmp/bad"
+expect_status 3
+run "$WEIR" fetch --exit-code xargs "$tmp/bad"
+expect_status 123
+run "$WEIR" fetch --exit-code=count "$tmp/list"
+expect_status 0
+seq 1 100 | sed 's|^|bad line |' >"$tmp/bad"
+run "$WEIR" fetch --exit-code=count "$tmp/bad"
+expect_status 100
+echo 'one more' >>"$tmp/bad"
+run "$WEIR" fetch --exit-code=count "$tmp/bad"
+expect_status 101
+run env WEIR_FETCH_EXIT_CODE=count "$WEIR" fetch "$tmp/bad"
+expect_status 101
+run "$WEIR" fetch --exit-code=max "$tmp/bad"
+expect_status 2
+match_err "^weir fetch: .*--exit-code"
+echo "$site/silent" >>"$tmp/bad"
+run "$WEIR" fetch --exit-code=count --max-time 300ms "$tmp/bad"
+expect_status 124 'being stopped is still told'
+
 # Files.
 cat >"$tmp/files" <<END
 $site/fast/1
