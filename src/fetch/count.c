@@ -65,9 +65,11 @@ open_next(struct weir_fetch_count *count)
 		return false;
 	}
 	name = count->files[count->file];
-	count->fd = strcmp(name, "-") == 0
-			    ? STDIN_FILENO
-			    : open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	/* Whoever writes to a FIFO must not take us for its reader. */
+	if (strcmp(name, "-") == 0)
+		count->fd = STDIN_FILENO;
+	else if (stat(name, &st) == 0 && S_ISREG(st.st_mode))
+		count->fd = open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	/* pread() does not disturb who reads the same descriptor. */
 	count->offset = count->fd == STDIN_FILENO
 				? (int64_t)lseek(STDIN_FILENO, 0, SEEK_CUR)

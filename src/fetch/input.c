@@ -113,7 +113,13 @@ fail(struct weir_fetch_input *input, struct weir_fetch_next *ret,
 	return WEIR_FETCH_LINE_ERROR;
 }
 
-/* Open the next file. REQUEST means: go on. */
+/*
+ * Open the next file. REQUEST means: go on.
+ *
+ * O_NONBLOCK is for FIFOs: open() would wait for somebody who writes, and this
+ * thread has transfers to look after.  Until somebody does, poll() says that
+ * nothing is there, and not that it has ended.
+ */
 static enum weir_fetch_line
 open_file(struct weir_fetch_input *input, struct weir_fetch_next *ret)
 {
@@ -123,7 +129,8 @@ open_file(struct weir_fetch_input *input, struct weir_fetch_next *ret)
 	if (strcmp(name, "-") == 0)
 		input->fd = STDIN_FILENO;
 	else
-		input->fd = open(name, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+		input->fd = open(name,
+				 O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	if (input->fd < 0 || fstat(input->fd, &st) != 0)
 		return fail(input, ret, strerror(errno));
 	if (S_ISDIR(st.st_mode))

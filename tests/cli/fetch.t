@@ -213,6 +213,24 @@ expect_field "$out" "$site/fast/1" error '"the address is not public"'
 	echo "$site/fast/2"
 ) | "$WEIR" fetch >"$out" 2>"$err"
 check 'a pipe is read as it comes' test "$(grep -c '^ok' "$out")" -eq 2
+
+# A FIFO is a pipe that may not have anybody at the other end yet.
+mkfifo "$tmp/fifo"
+run timeout 20 "$WEIR" fetch --max-time 500ms "$tmp/list" "$tmp/fifo"
+expect_status 124 'a FIFO to which nobody writes does not hang the run'
+check 'nor what stands before it' test "$(grep -c '^ok' "$out")" -eq 3
+start timeout 20 "$WEIR" fetch "$tmp/list" "$tmp/fifo" >"$tmp/fetched" 2>&1
+wait_for 10 grep -q '^ok 200 .*slow/200$' "$tmp/fetched"
+printf '%s\n' "$site/fast/1?fifo" "$site/fast/2?fifo" >"$tmp/fifo"
+wait "$pid"
+check 'one to which somebody writes later is read to its end' \
+	test "$?/$(grep -c '^ok.*fifo$' "$tmp/fetched")" = 0/2
+start sh -c "printf '%s\n' '$site/fast/1?early' >'$tmp/fifo'"
+writer=$pid
+run timeout 20 "$WEIR" fetch "$tmp/list" "$tmp/fifo"
+expect_status 0 'somebody who has waited to write to it is waited for'
+wait "$writer"
+check 'and loses nothing' test "$?/$(grep -c '^ok.*early$' "$out")" = 0/1
 seq 1 5000 | sed "s|^|$site/fast/|" >"$tmp/many"
 run "$WEIR" fetch -k --per-host 0 -j 32 "$tmp/many"
 sed 's/.* //' "$out" >"$tmp/order"
