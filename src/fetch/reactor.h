@@ -55,6 +55,8 @@ struct weir_fetch_transfer {
 	bool ranged; /* a continuation was asked for */
 	uint64_t range_from;
 	bool range_ok; /* and that is what came */
+	/* Of the file's old part, bytes for the checksum, and those in it. */
+	uint64_t digest_first, digested;
 	struct weir_fetch_file file;
 	struct curl_slist *range_headers;
 	EVP_MD_CTX *digest; /* kept; NULL when no sums are wanted */
@@ -127,6 +129,10 @@ void weir__fetch_transfer_end(struct weir_fetch_transfer *t, CURLcode code);
 void weir__fetch_transfer_abort(struct weir_fetch_transfer *t);
 /* End it if it has stood still for too long. */
 void weir__fetch_transfer_look(struct weir_fetch_transfer *t, int64_t now_ns);
+
+/* Feed up to most bytes of the old part to the checksum. False: reason. */
+bool weir__fetch_transfer_digest_old(struct weir_fetch_transfer *t,
+				     uint64_t most);
 
 /* The first bytes of a body, or its end: what is it worth?  False: reason. */
 bool weir__fetch_transfer_body_begins(struct weir_fetch_transfer *t);

@@ -28,6 +28,9 @@
 #include <strings.h>
 #include <unistd.h>
 
+/* How much of an old part is read at once: some milliseconds' worth. */
+#define DIGEST_PIECE (8 * 1024 * 1024)
+
 /* Note why we end it. The first reason is the one that counts. */
 static void __attribute__((format(printf, 3, 4)))
 blame(struct weir_fetch_transfer *t, const char *reason, const char *format,
@@ -139,20 +142,23 @@ file_failed(struct weir_fetch_transfer *t, int failed)
 	t->fatal = failed;
 }
 
-/* Feed the part that was there before to the checksum. */
-static bool
-digest_again(struct weir_fetch_transfer *t)
+bool
+weir__fetch_transfer_digest_old(struct weir_fetch_transfer *t, uint64_t most)
 {
 	char part[16 * 1024];
-	uint64_t at = 0;
+	uint64_t done = 0;
 
-	while (at < t->file.size) {
-		ssize_t got = pread(t->file.fd, part, sizeof(part), (off_t)at);
+	while (t->digested < t->digest_first && done < most) {
+		ssize_t got = pread(t->file.fd, part, sizeof(part),
+				    (off_t)t->digested);
 
-		if (got <= 0)
+		if (got <= 0) {
+			file_failed(t, EIO);
 			return false;
+		}
 		EVP_DigestUpdate(t->digest, part, (size_t)got);
-		at += (uint64_t)got;
+		t->digested += (uint64_t)got;
+		done += (uint64_t)got;
 	}
 	return true;
 }
@@ -181,10 +187,8 @@ check_range(struct weir_fetch_transfer *t, long http_status)
 	if (!t->ranged)
 		return true;
 	if (http_status == 206 && t->range_ok) {
-		if (t->digest && !digest_again(t)) {
-			file_failed(t, EIO);
-			return false;
-		}
+		if (t->digest)
+			t->digest_first = t->file.size;
 		t->body = t->file.size;
 		return true;
 	}
@@ -237,6 +241,22 @@ body_fits(struct weir_fetch_transfer *t)
 	return false;
 }
 
+/*
+ * Must these bytes come again later?  That is so while --limit-rate has none
+ * left, and while the old part of a file is being read for its checksum: a
+ * piece of it at a time, for the other transfers of this thread wait.
+ */
+static bool
+must_pause(struct weir_fetch_transfer *t, size_t len)
+{
+	struct weir_fetch_engine *engine = t->engine;
+
+	if (t->digested < t->digest_first)
+		return true;
+	return engine->options.limit_rate > 0 &&
+	       !weir__fetch_bucket_take(engine, len);
+}
+
 static size_t
 on_body(char *data, size_t size, size_t count, void *user)
 {
@@ -245,14 +265,15 @@ on_body(char *data, size_t size, size_t count, void *user)
 	size_t len = size * count;
 	int failed;
 
-	if (reactor->engine->options.limit_rate > 0 &&
-	    !weir__fetch_bucket_take(reactor->engine, len)) {
+	if (!t->body_begun && !weir__fetch_transfer_body_begins(t))
+		return 0;
+	if (!weir__fetch_transfer_digest_old(t, DIGEST_PIECE))
+		return 0;
+	if (must_pause(t, len)) {
 		weir__list_remove(&t->paused_link);
 		weir__list_append(&reactor->paused, &t->paused_link);
 		return CURL_WRITEFUNC_PAUSE;
 	}
-	if (!t->body_begun && !weir__fetch_transfer_body_begins(t))
-		return 0;
 	t->body += len;
 	weir__u64_add(&reactor->engine->bytes, len, WEIR_RELAXED);
 	if (!body_fits(t))
@@ -456,6 +477,8 @@ clear_attempt(struct weir_fetch_transfer *t)
 	t->blocked = false;
 	t->ranged = false;
 	t->range_ok = false;
+	t->digest_first = 0;
+	t->digested = 0;
 	t->fatal = 0;
 	t->validator[0] = '\0';
 	t->validator_is_etag = false;

@@ -228,6 +228,9 @@ complete(struct weir_fetch_transfer *t)
 	/* A body of no bytes is one, too. */
 	if (!t->body_begun && !weir__fetch_transfer_body_begins(t))
 		return judge_ours(t);
+	/* Of a continuation without bytes, nothing has been read yet. */
+	if (!weir__fetch_transfer_digest_old(t, UINT64_MAX))
+		return judge_ours(t);
 	if (t->digest) {
 		EVP_DigestFinal_ex(t->digest, t->outcome->sha256, NULL);
 		t->outcome->has_sha256 = true;

@@ -160,6 +160,17 @@ seq -f '%015.0f' 0 16 200000 | head -c 200000 >"$tmp/whole"
 check 'and continued' cmp "$tmp/whole" "$tmp/parts/x"
 expect_field "$out" "$site/bytes-cut-once/200000/x" sha256 \
 	"\"$(sha256sum <"$tmp/whole" | cut -d' ' -f1)\""
+# The old part is read in pieces for the checksum; this has several of them.
+echo "$site/bytes-cut-once/30000000/big" >"$tmp/part"
+run "$WEIR" fetch -o "$tmp/parts" "$tmp/part"
+expect_status 123
+run "$WEIR" fetch --json --resume "$tmp/parts/weir-fetch.jsonl" \
+	-o "$tmp/parts" "$tmp/part"
+expect_status 0
+expect_field "$out" "$site/bytes-cut-once/30000000/big" http_status 206
+expect_field "$out" "$site/bytes-cut-once/30000000/big" sha256 \
+	"\"$(seq -f '%015.0f' 0 16 30000000 | head -c 30000000 | sha256sum |
+		cut -d' ' -f1)\""
 echo "$site/changed/100000/y?cut" >"$tmp/part"
 run "$WEIR" fetch -o "$tmp/parts" "$tmp/part"
 run "$WEIR" fetch --json --resume "$tmp/parts/weir-fetch.jsonl" \
