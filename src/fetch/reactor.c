@@ -251,6 +251,7 @@ resume_paused(struct weir_fetch_reactor *reactor)
 {
 	struct weir_list again;
 	struct weir_list *link;
+	CURLcode code;
 
 	weir__list_init(&again);
 	while ((link = weir__list_pop(&reactor->paused)))
@@ -261,7 +262,10 @@ resume_paused(struct weir_fetch_reactor *reactor)
 
 		/* It pauses itself again if there is nothing for it yet. */
 		t->shard->touched = true;
-		(void)curl_easy_pause(t->easy, CURLPAUSE_CONT);
+		code = curl_easy_pause(t->easy, CURLPAUSE_CONT);
+		/* What on_body() has refused here, nobody else is told of. */
+		if (code != CURLE_OK)
+			weir__fetch_transfer_end(t, code);
 	}
 }
 
