@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define DATA_MAX (64 * 1024 * 1024)
@@ -266,13 +267,53 @@ end_torn_line(int fd)
 	return 0;
 }
 
+/* Would we write into what we read?  It would be emptied, or never end. */
+static bool
+is_input(const struct fetch_run *run, const struct stat *records)
+{
+	struct stat st;
+
+	for (size_t i = 0; i < run->file_count && !run->from_records; i++) {
+		const char *name = run->files[i];
+		int failed = strcmp(name, "-") == 0 ? fstat(STDIN_FILENO, &st)
+						    : stat(name, &st);
+
+		if (failed == 0 && st.st_dev == records->st_dev &&
+		    st.st_ino == records->st_ino)
+			return true;
+	}
+	return false;
+}
+
+/* Make the file ready for records: as it is, or empty. */
+static int
+begin_records(struct fetch_run *run, int fd)
+{
+	struct stat st;
+	int failed = 0;
+
+	if (fstat(fd, &st) != 0)
+		failed = errno;
+	else if (S_ISREG(st.st_mode) && is_input(run, &st)) {
+		weir__cli_error(run->cli, "cannot write records",
+				"it is the list that is read (%s)",
+				run->records_path);
+		return WEIR_EXIT_USAGE;
+	} else if (run->options->resume)
+		failed = end_torn_line(fd);
+	else if (S_ISREG(st.st_mode) && ftruncate(fd, 0) != 0)
+		failed = errno;
+	return failed ? weir__fetch_fail(run, "cannot write records", failed,
+					 run->records_path)
+		      : -1;
+}
+
 /* Where the records go, and whether to add to what is there. */
 int
 weir__fetch_open_records(struct fetch_run *run)
 {
 	const struct fetch_cli_options *o = run->options;
 	struct weir_buf path = {0};
-	int failed = 0;
 
 	if (o->records)
 		weir__buf_puts(&path, o->records);
@@ -286,19 +327,14 @@ weir__fetch_open_records(struct fetch_run *run)
 	if (path.failed)
 		return weir__fetch_no_memory(run);
 	run->records_path = path.data;
-	run->records_fd = open(path.data,
-			       O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC |
-				       (o->resume ? 0 : O_TRUNC),
-			       0666);
+	run->records_fd =
+		open(path.data, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
 	/* A device or a pipe can be written, but not always read. */
 	if (run->records_fd < 0 && (errno == EACCES || errno == ENXIO))
 		run->records_fd = open(path.data, O_WRONLY | O_CLOEXEC);
 	if (run->records_fd < 0)
-		failed = errno;
-	else if (o->resume)
-		failed = end_torn_line(run->records_fd);
+		return weir__fetch_fail(run, "cannot write records", errno,
+					path.data);
 	run->report.records = true;
-	return failed ? weir__fetch_fail(run, "cannot write records", failed,
-					 path.data)
-		      : -1;
+	return begin_records(run, run->records_fd);
 }
