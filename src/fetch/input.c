@@ -25,6 +25,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -357,24 +358,37 @@ is_wanted(struct weir_fetch_input *input, struct weir_fetch_request *request)
 					  : before != WEIR_FETCH_BEFORE_OK;
 }
 
+/* Does a member of an object begin here that may hold a secret? */
+static bool
+is_secret(const char *text, size_t len)
+{
+	/* Also as they are misspelt: "header", "Headers", "auth". */
+	static const char *const names[] = {
+		"header", "body", "data",  "auth",   "cookie",
+		"pass",   "user", "token", "secret", "x-",
+	};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (len >= strlen(names[i]) &&
+		    strncasecmp(text, names[i], strlen(names[i])) == 0)
+			return true;
+	return false;
+}
+
 /*
  * How much of a bad line may be shown: of an object, nothing from where
- * headers or a body begin, for they may hold secrets.
+ * headers or a body begin, for they may hold secrets.  What is no JSON has no
+ * members, so this looks at words and not at what they mean.
  */
 static size_t
 bad_len(const char *line, size_t len)
 {
-	static const char *const secrets[] = {"\"headers\"", "\"body\""};
-
 	if (len > BAD_SHOWN)
 		len = BAD_SHOWN;
-	for (size_t i = 0; line[0] == '{' && i < 2; i++) {
-		const char *at =
-			memmem(line, len, secrets[i], strlen(secrets[i]));
-
-		if (at)
-			len = (size_t)(at - line);
-	}
+	for (size_t i = 1; line[0] == '{' && i < len; i++)
+		if (line[i - 1] && strchr("{,\"' \t", line[i - 1]) &&
+		    is_secret(line + i, len - i))
+			return i;
 	return len;
 }
 

@@ -54,6 +54,13 @@ match_out 'a NUL byte in the URL'
 match_out 'headers: a line break or NUL byte in it'
 check 'headers of a bad line are not shown' \
 	sh -c "! grep -q secret '$out' '$err'"
+
+# Nor what stands in a member whose name is misspelt.
+echo '{"url": "http://a/", "header": {"Authorization": "secret"}}' |
+	"$WEIR" fetch --json >"$tmp/misspelt" 2>&1
+check 'a misspelt member does not show its secret' \
+	sh -c "grep -q 'line 1' '$tmp/misspelt' &&
+		! grep -q secret '$tmp/misspelt'"
 match_out 'not UTF-8'
 match_out 'longer than 1 MiB'
 match_out 'longer than 16 KiB'
@@ -178,5 +185,21 @@ run "$WEIR" fetch --retry-failed "$tmp/one"
 expect_status 2
 run "$WEIR" fetch --public-only --proxy http://127.0.0.1:1 "$tmp/one"
 expect_status 2
+
+# Records must not go where the list comes from: it would be emptied.
+echo "{\"url\": \"$site/fast/1\"}" >"$tmp/list"
+run "$WEIR" fetch "$tmp/list" --records "$tmp/list"
+expect_status 2 'refuses to write records over the list'
+match_err 'it is the list that is read'
+check 'and leaves the list alone' grep -q fast/1 "$tmp/list"
+
+# What is refused of a body that was held back ends the transfer at once.
+run timeout 20 "$WEIR" fetch --limit-rate 2K --max-size 1000 --per-host 0 - \
+	<<END
+$site/bytes/3000?1
+$site/bytes/3000?2
+END
+expect_status 123 'a body that is too large ends while it is held back'
+match_err '2.*too large'
 
 done_testing
