@@ -476,6 +476,8 @@ TEST(summary, tells_what_a_signal_left)
 	CHECK_STR(summary(&s), "stopped after drain: ok 88  failed 1  not "
 			       "started 111\n"
 			       "try: weir run --resume run.jsonl\n");
+	s.cancelled = 8;
+	CHECK(strstr(summary(&s), "failed 1  cancelled 8  not started 111\n"));
 }
 
 TEST(summary, a_tally_never_grows)

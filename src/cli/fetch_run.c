@@ -429,6 +429,7 @@ print_summary(struct fetch_run *run, const struct weir_fetch_counts *counts,
 		summary.stopped = run->stop.stage == WEIR_STOP_DRAINING
 					  ? "stopped after drain"
 					  : "stopped";
+		summary.cancelled = counts->cancelled;
 		summary.not_started = counts->unstarted;
 		if (summary.counts.total >
 		    summary.counts.done + counts->cancelled)

@@ -111,6 +111,8 @@ put_stopped(struct weir_buf *buf, const struct weir_summary *s)
 		put_count(buf, "  retried ", c->retries, "");
 	if (c->skipped > 0)
 		put_count(buf, "  skipped ", c->skipped, "");
+	if (s->cancelled > 0)
+		put_count(buf, "  cancelled ", s->cancelled, "");
 	put_count(buf, "  not started ", s->not_started, "\n");
 }
 

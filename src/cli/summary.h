@@ -49,6 +49,7 @@ struct weir_summary {
 	/* The last counts; total is what there was to do, if it is known. */
 	struct weir_progress_counts counts;
 	uint64_t not_started; /* known jobs that never began; with stopped */
+	uint64_t cancelled;   /* jobs that began and were stopped; likewise */
 	const struct weir_hist *latency;  /* of ok jobs, in ns; or NULL */
 	const struct weir_tally *reasons; /* or NULL */
 	const char *records;              /* where the records went, or NULL */
