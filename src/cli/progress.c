@@ -134,7 +134,7 @@ flush_locked(struct weir_progress *p, const struct weir_buf *text,
 	p->shown = show_line;
 	/* Without memory there is no line; the jobs matter more. */
 	if (!p->out.failed && p->out.len > 0)
-		(void)weir__term_write(p->fd, p->out.data, p->out.len);
+		(void)weir__term_say(p->fd, p->out.data, p->out.len);
 	/* A note behind the end: nobody would give it back later. */
 	if (p->ended)
 		weir__buf_fini(&p->out);
@@ -411,7 +411,8 @@ void
 weir__progress_update(struct weir_progress *p,
 		      const struct weir_progress_counts *counts)
 {
-	if (p->quiet)
+	/* While nobody reads, events are counted and not written. */
+	if (p->quiet || !weir__term_has_room(p->fd))
 		return;
 	weir__mutex_lock(&p->screen);
 	if (!p->ended &&

@@ -175,6 +175,19 @@ weir__signals_wake(void)
 }
 
 void
+weir__signals_release(void)
+{
+	sigset_t stops = signal_set;
+	weir_status status;
+
+	/* A question for the state of things must not end it, even now. */
+	(void)sigdelset(&stops, SIGUSR1);
+	(void)sigdelset(&stops, SIGUSR2);
+	status = weir__thread_sigmask(SIG_UNBLOCK, &stops, NULL);
+	weir_assert(status == WEIR_OK);
+}
+
+void
 weir__signals_restore(void)
 {
 	if (!pipe_was_ignored)

@@ -128,6 +128,17 @@ int weir__signals_fd(void);
 void weir__signals_wake(void);
 
 /*
+ * When all is done but telling of it: from now on INT, TERM, HUP and QUIT end
+ * the process, as they do where nobody has blocked them.
+ *
+ * Waits:   never.
+ * Threads: the one that blocked them, when the others have ended.
+ * Owns:    nothing.
+ * Returns: nothing.
+ */
+void weir__signals_release(void);
+
+/*
  * In a child, before exec: the mask and SIGPIPE as they were for us.
  *
  * Waits:   never.  Safe after fork() in a program with threads.

@@ -193,7 +193,10 @@ weir__summary_print(int fd, const struct weir_summary *s)
 	struct weir_buf buf = {0};
 
 	weir__summary_render(&buf, s, weir__term_utf8());
-	if (!buf.failed)
+	/* Who was told to stop must not wait for a reader for ever. */
+	if (!buf.failed && s->stopped)
+		(void)weir__term_say(fd, weir__buf_str(&buf), buf.len);
+	else if (!buf.failed)
 		(void)weir__term_write(fd, weir__buf_str(&buf), buf.len);
 	weir__buf_fini(&buf);
 }

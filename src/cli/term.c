@@ -10,6 +10,7 @@
 #include "base/utf8.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -17,6 +18,9 @@
 #include <strings.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
+
+/* How long what is said waits for somebody to read it. */
+#define SAY_MS 1000
 
 /* No TERM at all is what cron and service managers give. */
 static bool
@@ -203,4 +207,36 @@ weir__term_write(int fd, const char *data, size_t len)
 		}
 	}
 	return 0;
+}
+
+bool
+weir__term_has_room(int fd)
+{
+	struct pollfd p = {.fd = fd, .events = POLLOUT};
+
+	return poll(&p, 1, 0) != 0;
+}
+
+bool
+weir__term_say(int fd, const char *data, size_t len)
+{
+	int patience_ms = SAY_MS;
+
+	while (len > 0) {
+		size_t piece = len < PIPE_BUF ? len : PIPE_BUF;
+		struct pollfd p = {.fd = fd, .events = POLLOUT};
+		int ready = poll(&p, 1, patience_ms < 50 ? patience_ms : 50);
+
+		if (ready == 0 && patience_ms <= 0)
+			return false;
+		if (ready <= 0) {
+			patience_ms -= 50;
+			continue;
+		}
+		if (weir__term_write(fd, data, piece) != 0)
+			return false;
+		data += piece;
+		len -= piece;
+	}
+	return true;
 }

@@ -109,4 +109,25 @@ unsigned weir__term_width(const char *text, size_t len);
  */
 int weir__term_write(int fd, const char *data, size_t len);
 
+/*
+ * Can something be written without waiting?
+ *
+ * Waits:   no.
+ * Threads: any.
+ * Owns:    nothing.
+ * Returns: whether PIPE_BUF bytes, or whatever a terminal takes at once, fit.
+ */
+bool weir__term_has_room(int fd);
+
+/*
+ * Write what can be written soon, and drop the rest: for what is said while
+ * signals have to be obeyed, though nobody may be reading.
+ *
+ * Waits:   at most about a second.
+ * Threads: any.
+ * Owns:    nothing.
+ * Returns: whether all was written.
+ */
+bool weir__term_say(int fd, const char *data, size_t len);
+
 #endif

@@ -108,4 +108,23 @@ stop_after USR1
 expect_status 0
 match_err '1/2 .*busy'
 
+# Nobody reads standard error, and its pipe is full: signals are still obeyed.
+mkfifo "$tmp/full"
+exec 3<>"$tmp/full"
+timeout 1 cat /dev/zero >&3
+echo "$site/drip/100" >"$tmp/drip"
+timeout -s KILL 20 "$WEIR" fetch "$tmp/drip" >"$out" 2>&3 3>&- &
+pid=$!
+sleep 0.5
+for signal in TERM TERM; do
+	# To the command, not to timeout: that passes on only one.
+	kill -s "$signal" "$(cat "/proc/$pid/task/$pid/children")"
+	sleep 2
+done
+wait "$pid"
+status=$?
+run_line='weir fetch, and TERM TERM with standard error full'
+expect_status 143
+exec 3>&-
+
 done_testing
