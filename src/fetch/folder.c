@@ -59,6 +59,11 @@ hash_hex(const struct weir_fetch_request *request, char *hex, size_t digits)
 	weir__buf_append(&text, request->shown, strlen(request->shown) + 1);
 	if (request->out)
 		weir__buf_puts(&text, request->out);
+	/* Answers to other bodies are other files. */
+	if (request->body) {
+		weir__buf_putc(&text, '\0');
+		weir__buf_append(&text, request->body, request->body_len);
+	}
 	SHA256((const unsigned char *)weir__buf_str(&text), text.len, sum);
 	weir__buf_fini(&text);
 	for (size_t i = 0; i < digits; i++)

@@ -202,4 +202,12 @@ END
 expect_status 123 'a body that is too large ends while it is held back'
 match_err '2.*too large'
 
+# Answers to one URL with different bodies do not replace each other.
+for i in 1 2 3; do
+	echo "{\"url\": \"$site/echo\", \"body\": \"b$i\"}"
+done >"$tmp/posts"
+run "$WEIR" fetch "$tmp/posts" -o "$tmp/posted"
+check 'each answer has a file' \
+	test "$(find "$tmp/posted" -name 'echo*' | wc -l)" -eq 3
+
 done_testing
