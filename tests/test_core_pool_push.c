@@ -619,7 +619,7 @@ TEST_LIMIT(push, books_balance_at_every_instant, 60)
 {
 	struct seen seen = {0};
 	weir_pool_options o = task_options(&seen, 3, 5);
-	struct sampler sampler = {.queue = 5, .results = 5};
+	struct sampler sampler = {.queue = 5, .results = 8};
 	weir_pool *pool = sampler.pool = pool_make(&o);
 	pthread_t sampling = thread_run(sampler_main, &sampler);
 	pthread_t collecting[2];

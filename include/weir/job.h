@@ -154,7 +154,8 @@ WEIR_API void weir_job_set_data(weir_job *job, void *data);
  * Waits:   never.
  * Threads: any, one at a time.
  * Owns:    fd stays the caller's and must stay open.
- * Returns: WEIR_OK, WEIR_SYSTEM (a handler could not be installed).
+ * Returns: WEIR_OK, WEIR_INVAL (fd is negative), WEIR_SYSTEM (a handler could
+ *          not be installed).
  */
 WEIR_API WEIR_NODISCARD weir_status weir_crash_report(int fd);
 

@@ -138,7 +138,7 @@ WEIR_API weir_pipeline *weir_pipeline_free(weir_pipeline *pipeline);
  * Owns:    copies *in; with anything but WEIR_OK it stays the caller's.
  * Returns: WEIR_OK, WEIR_CLOSED, WEIR_CANCELED, WEIR_TIMEDOUT,
  *          WEIR_DEADLOCK (it would wait, and this thread is a worker of one
- *          of the stages).
+ *          of the stages), WEIR_INVAL (in is NULL).
  */
 WEIR_API WEIR_NODISCARD weir_status
 weir_pipeline_submit(weir_pipeline *pipeline, const void *in, uint64_t *ret_id,
@@ -150,7 +150,7 @@ weir_pipeline_submit(weir_pipeline *pipeline, const void *in, uint64_t *ret_id,
  * Waits:   never.
  * Threads: any, workers of the stages too.
  * Owns:    copies *in; with anything but WEIR_OK it stays the caller's.
- * Returns: WEIR_OK, WEIR_BUSY (full), WEIR_CLOSED.
+ * Returns: WEIR_OK, WEIR_BUSY (full), WEIR_CLOSED, WEIR_INVAL (in is NULL).
  */
 WEIR_API WEIR_NODISCARD weir_status
 weir_pipeline_try_submit(weir_pipeline *pipeline, const void *in,

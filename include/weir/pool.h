@@ -159,7 +159,9 @@ typedef void weir_job_cancel_fn(weir_ctx *ctx, weir_job *job, void *user);
  * from the rest, to *ret_options, which starts out as INIT.  The pool calls
  * it from one thread at a time, and not before there is a place for the job.
  * It may wait, under ctx, when jobs are plain; a source of asynchronous jobs
- * must not, for it would hold up the running ones.
+ * must not, for it would hold up the running ones.  While a source waits, the
+ * jobs that it gave for the same batch wait as well; a pool whose source may
+ * wait long, or waits for what its own jobs bring about, sets batch_max to 1.
  *
  * Returns: WEIR_OK, WEIR_CLOSED (no more, for good), WEIR_BUSY (nothing just
  * now: the pool asks again after weir_pool_poke(), when a job ends, or when
@@ -220,9 +222,12 @@ typedef void weir_worker_wake_fn(void *state, void *user);
  *             pull form jobs wait only for a key or between attempts, and
  *             workers + queue is the most that are inside at once; 0 gives
  *             queue = workers there.
- * results     how many results may wait in push form without `done`; at
- *             least workers, which is also the least it is raised to.  0
- *             means queue.
+ * results     places for jobs that have left the queue, in push form: those
+ *             that run, wait for a key or between attempts, and results that
+ *             wait to be taken.  A job leaves the queue only into a free
+ *             one, so many jobs in back-off, or of one key, hold up others
+ *             unless this is large.  At least workers, which is also the
+ *             least it is raised to.  0 means queue + workers.
  * in_size     bytes of a job; may be 0.
  * out_size    bytes of its output; may be 0.
  * run         the plain job; exactly one of run and start is set.
@@ -237,13 +242,19 @@ typedef void weir_worker_wake_fn(void *state, void *user);
  * init, exit  see weir_worker_init_fn.
  * wait, wake  how workers of asynchronous jobs wait; both or neither.
  * threads     workers (threads) that share the slots of asynchronous jobs;
- *             0 means 1.  Plain jobs have a thread per slot.
+ *             0 means 1, and it is never more than workers, nor changed by a
+ *             resize.  Plain jobs have a thread per slot.
  * retry       the policy for failed attempts; all zero: no retry.
  * timeout_ns  per attempt; 0 or WEIR_FOREVER means none.
  * limit       each attempt takes a token first; shared, must outlive the
  *             pool.
  * key_slots   at most so many jobs of one key run at once; 0: any number.
  * stack_size  bytes of stack of each worker thread; 0: the system's default.
+ * batch_max   how many jobs a worker may take from the source at a time, up
+ *             to 32; 0 leaves it to the pool, which takes several only while
+ *             jobs and the source take a few microseconds.  A worker gives
+ *             the results of a batch together, so one job that turns out
+ *             long holds up those of its batch.
  */
 typedef struct weir_pool_options {
 	size_t size;
@@ -268,6 +279,7 @@ typedef struct weir_pool_options {
 	weir_limit *limit;
 	uint32_t key_slots;
 	size_t stack_size;
+	uint32_t batch_max;
 } weir_pool_options;
 
 WEIR_OPTIONS_TYPE(weir_pool_options)
@@ -294,8 +306,8 @@ WEIR_OPTIONS_TYPE(weir_pool_options)
  * Owns:    copies *options; the caller owns *out and ends it with
  *          weir_pool_free().
  * Returns: WEIR_OK; WEIR_INVAL (the options contradict each other or have an
- *          unknown tail that is not zero), WEIR_NOMEM, WEIR_SYSTEM (no
- *          thread could be made), or what an init callback returned.
+ *          unknown tail that is not zero), WEIR_NOMEM, WEIR_SYSTEM (a
+ *          thread could not be made), or what an init callback returned.
  */
 WEIR_API WEIR_NODISCARD weir_status
 weir_pool_new(weir_pool **out, const weir_pool_options *options);
@@ -325,7 +337,7 @@ WEIR_API weir_pool *weir_pool_free(weir_pool *pool);
  * Owns:    copies *in; with anything but WEIR_OK it stays the caller's.
  * Returns: WEIR_OK, WEIR_CLOSED, WEIR_CANCELED, WEIR_TIMEDOUT, WEIR_DEADLOCK
  *          (it would wait, and this thread is a worker of the pool),
- *          WEIR_INVAL (the pool is in pull form).
+ *          WEIR_INVAL (the pool is in pull form, or in is NULL).
  */
 WEIR_API WEIR_NODISCARD weir_status weir_pool_submit(weir_pool *pool,
 						     const void *in,
@@ -401,10 +413,11 @@ WEIR_API WEIR_NODISCARD weir_status weir_pool_try_next(weir_pool *pool,
  * Waits:   until all is done, as above.
  * Threads: one call; all other calls may go on beside it.
  * Owns:    nothing.
- * Returns: WEIR_OK; WEIR_CANCELED or WEIR_TIMEDOUT (ctx was done before the
- *          source was exhausted); WEIR_INVAL (push form, or run before);
- *          WEIR_SYSTEM (not one worker could start), WEIR_NOMEM; what a
- *          source or an init callback returned.
+ * Returns: WEIR_OK; WEIR_CANCELED or WEIR_TIMEDOUT (ctx was done before all
+ *          was delivered); WEIR_INVAL (push form, or run before, or the
+ *          source gave a job with bad options, which is lost to it);
+ *          WEIR_SYSTEM (a thread could not be made; nothing ran),
+ *          WEIR_NOMEM; what a source or an init callback returned.
  */
 WEIR_API WEIR_NODISCARD weir_status weir_pool_run(weir_pool *pool,
 						  weir_ctx *ctx);
@@ -462,9 +475,10 @@ WEIR_API void weir_pool_close(weir_pool *pool);
  *
  * Jobs in the queue are handed back in the order in which they would have
  * started, through unstarted, on the calling thread; with NULL they come out
- * as results with WEIR_CANCELED and 0 attempts instead.  A job that is
- * cancelled between attempts, or would be tried again, gives a result with
- * WEIR_CANCELED and the error of its last attempt.
+ * as results with WEIR_CANCELED and 0 attempts instead, and so do, in pull
+ * form, the few that a worker has taken along with the one it runs.  A job
+ * that is cancelled between attempts, or would be tried again, gives a result
+ * with WEIR_CANCELED and the error of its last attempt.
  *
  * Each call then waits until nothing is left inside except results that wait
  * to be taken.  When ctx is done first the call gives up, the pool goes on
@@ -532,14 +546,14 @@ WEIR_API WEIR_NODISCARD weir_status weir_pool_resize(weir_pool *pool,
 /*
  * What a pool is doing.  A plain value; size is set by the caller.
  *
- * Gauges:   workers (slots), busy, queued (waiting to start, for a key too),
- *           backoff (waiting between attempts), results (waiting to be
- *           taken), capacity (the most that can be inside), inside (accepted
- *           and not yet delivered or handed back).
- * Counters: accepted, delivered, handed_back, ok, failed (any other end),
- *           retries (attempts after the first), blocked_ns (time that submit
- *           calls have waited for room), starved_ns (time that workers have
- *           waited for jobs; only counted once a wait is over).
+ * Gauges:   workers (slots), busy (running), queued (waiting to start, for a
+ *           key too, but not what a worker has taken along), backoff (waiting
+ * between attempts), results (waiting to be taken), capacity (the most that can
+ * be inside), inside (accepted and not yet delivered or handed back). Counters:
+ * accepted, delivered, handed_back, ok, failed (any other end), retries
+ * (further attempts decided on), blocked_ns (time that submit calls have waited
+ * for room), starved_ns (time that workers have waited for jobs; only counted
+ * once a wait is over).
  *
  * accepted = delivered + handed_back + inside, in every snapshot.
  */

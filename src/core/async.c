@@ -204,8 +204,11 @@ async_wait_idle(struct weir_worker *w, uint32_t share)
 	}
 	weir__mutex_unlock(&pool->mu);
 	if (sleep) {
+		int64_t began_ns = weir_now_ns();
+
 		async_sleep(w, deadline_ns, hungry);
 		weir__mutex_lock(&pool->mu);
+		pool->starved_ns += weir_now_ns() - began_ns;
 		weir__list_remove(&w->resting);
 		weir__mutex_unlock(&pool->mu);
 	}

@@ -84,6 +84,16 @@ run_any(struct weir_worker *w, weir_job *slot, struct weir_record *record,
 	return weir__attempt_end(slot, status, w->now_ns - began_ns, w->now_ns);
 }
 
+/* Shutting down: the rest of a batch starts no more, and is swept. */
+static void
+put_back(struct weir_worker *w, size_t from, size_t count)
+{
+	weir__mutex_lock(&w->pool->mu);
+	for (size_t i = from; i < count; i++)
+		weir__record_make_ready_locked(w->pool, w->batch[i]);
+	weir__mutex_unlock(&w->pool->mu);
+}
+
 /*
  * Run w->batch[0 .. count - 1] and keep those that are finished, in order.
  * Several at a time are short: one look at the clock serves them all.
@@ -96,9 +106,15 @@ run_batch(struct weir_worker *w, weir_job *slot, size_t count)
 
 	for (size_t i = 0; i < count; i++) {
 		struct weir_record *record = w->batch[i];
-		bool done = is_simple(slot, record)
-				    ? run_simple(w, slot, record)
-				    : run_any(w, slot, record, count == 1);
+		bool done;
+
+		if (i > 0 && weir__pool_level(w->pool) >= WEIR_LEVEL_SOON) {
+			put_back(w, i, count);
+			break;
+		}
+		done = is_simple(slot, record)
+			       ? run_simple(w, slot, record)
+			       : run_any(w, slot, record, count == 1);
 
 		if (done)
 			w->batch[finished++] = record;

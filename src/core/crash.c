@@ -30,6 +30,7 @@ static const int fatal_signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
 /* fd + 1; 0 while not installed.  Written by the host, read by handlers. */
 static struct weir_u32 crash_fd;
 static struct sigaction previous[FATAL_SIGNALS];
+static bool installed; /* the host's thread only */
 
 struct line {
 	char text[256];
@@ -121,9 +122,10 @@ weir_status
 weir_crash_report(int fd)
 {
 	struct sigaction action;
-	bool installed = weir__u32_exchange(&crash_fd, (uint32_t)fd + 1,
-					    WEIR_ACQ_REL) > 0;
 
+	if (fd < 0)
+		return WEIR_INVAL;
+	weir__u32_store(&crash_fd, (uint32_t)fd + 1, WEIR_RELEASE_ORDER);
 	if (installed)
 		return WEIR_OK;
 	memset(&action, 0, sizeof(action));
@@ -133,6 +135,7 @@ weir_crash_report(int fd)
 	for (size_t i = 0; i < FATAL_SIGNALS; i++)
 		if (sigaction(fatal_signals[i], &action, &previous[i]) < 0)
 			return WEIR_SYSTEM;
+	installed = true;
 	return WEIR_OK;
 }
 

@@ -71,7 +71,9 @@ pool_options_resolve(weir_pool_options *o)
 	if (o->source && o->queue == 0)
 		o->queue = o->workers;
 	if (o->results == 0)
-		o->results = o->queue;
+		o->results = o->queue + o->workers;
+	if (o->batch_max == 0 || o->batch_max > WEIR_BATCH_MAX)
+		o->batch_max = WEIR_BATCH_MAX;
 	if (o->results < o->workers)
 		o->results = o->workers;
 	if (o->timeout_ns == 0)

@@ -147,6 +147,7 @@ struct weir_worker {
 	int64_t now_ns;  /* the clock, as of the last look */
 	int64_t cost_ns; /* moving average of a job, in batches */
 	uint32_t batch_want;
+	uint32_t batch_hold; /* takes for which it does not grow */
 	struct weir_record *batch[WEIR_BATCH_MAX];
 	struct weir_record *spare[WEIR_BATCH_MAX];
 	uint32_t spare_len;
@@ -288,6 +289,9 @@ weir__record_clear(struct weir_record *record)
 void weir__record_enqueue_locked(weir_pool *pool, struct weir_record *record)
 	WEIR_REQUIRES(pool->mu);
 void weir__record_make_ready_locked(weir_pool *pool, struct weir_record *record)
+	WEIR_REQUIRES(pool->mu);
+/* The same, in front of all others. */
+void weir__record_make_next_locked(weir_pool *pool, struct weir_record *record)
 	WEIR_REQUIRES(pool->mu);
 void weir__record_back_off_locked(weir_pool *pool, struct weir_record *record,
 				  int64_t due_ns) WEIR_REQUIRES(pool->mu);
@@ -435,7 +439,7 @@ void weir__pull_wake_surplus_locked(weir_pool *pool) WEIR_REQUIRES(pool->mu);
 
 /* The worker whose loop this thread is in, innermost first, or NULL. */
 struct weir_worker *weir__worker_self(void);
-bool weir__worker_is_of(weir_pool *pool);
+bool weir__worker_is_of(const weir_pool *pool);
 WEIR_NODISCARD weir_status weir__worker_new_locked(weir_pool *pool)
 	WEIR_REQUIRES(pool->mu);
 void weir__worker_free(struct weir_worker *w);
@@ -495,6 +499,9 @@ void weir__record_conclude(struct weir_record *record, weir_status status,
 
 /* For workers: what waits is not going to run, deliver it as cancelled. */
 void weir__pool_sweep(weir_pool *pool);
+
+/* Does this thread run the host's callbacks for a shutdown of the pool? */
+bool weir__pool_is_disposing(const weir_pool *pool);
 
 /* crash.c */
 

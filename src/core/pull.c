@@ -37,6 +37,12 @@
 #define BATCH_SHORT_NS (5 * WEIR_US)
 #define BATCH_LONG_NS  (10 * WEIR_US)
 #define MONITOR_NS     (1 * WEIR_MS)
+/*
+ * A source that took this long may be one that waits: for so many takes after
+ * that it is asked for one job at a time, so that none of them waits with it.
+ */
+#define SOURCE_SLOW_NS    (200 * WEIR_US)
+#define SOURCE_SLOW_TAKES 64
 
 /* A record to fill: the worker's own spare one, or one of the pool's. */
 static struct weir_record *
@@ -178,6 +184,8 @@ source_fill(weir_pool *pool, struct weir_worker *w, size_t max,
 			break;
 		}
 		accepted++;
+		/* Counted before anybody else can get hold of it. */
+		weir__u64_bump(&pool->accepted, 1);
 		if (record->key == 0 || key_admits(pool, record))
 			w->batch[count++] = record;
 		else
@@ -197,7 +205,6 @@ source_take(weir_pool *pool, struct weir_worker *w, size_t max, bool *hungry)
 	weir__mutex_lock(&pool->source_mu);
 	weir__u32_store(&pool->asking, 1, WEIR_SEQ_CST);
 	status = source_fill(pool, w, max, &accepted, &count);
-	weir__u64_bump(&pool->accepted, accepted);
 	if (status != WEIR_OK)
 		source_note_end(pool, status);
 	/* Release is enough with jobs in hand: give() looks for sleepers. */
@@ -205,8 +212,15 @@ source_take(weir_pool *pool, struct weir_worker *w, size_t max, bool *hungry)
 			count > 0 ? WEIR_RELEASE_ORDER : WEIR_SEQ_CST);
 	weir__mutex_unlock(&pool->source_mu);
 	/* One look at the clock for all: they start right away. */
-	if (count > 0)
+	if (count > 0) {
+		int64_t before_ns = w->now_ns;
+
 		w->now_ns = weir_now_ns();
+		if (w->now_ns - before_ns > SOURCE_SLOW_NS) {
+			w->batch_want = 1;
+			w->batch_hold = SOURCE_SLOW_TAKES;
+		}
+	}
 	for (size_t i = 0; i < count; i++)
 		w->batch[i]->accepted_ns = w->now_ns;
 	*hungry = status == WEIR_BUSY;
@@ -238,6 +252,7 @@ shelf_take(weir_pool *pool, struct weir_worker *w)
 static size_t
 pull_take(weir_pool *pool, struct weir_worker *w, size_t max, bool *hungry)
 {
+	bool plenty = false;
 	size_t count = 0;
 
 	/* Somebody has to look at the clock for the run's deadline to count. */
@@ -249,10 +264,13 @@ pull_take(weir_pool *pool, struct weir_worker *w, size_t max, bool *hungry)
 	if ((int64_t)weir__u64_load(&pool->shelf_due_ns, WEIR_SEQ_CST) <=
 	    w->now_ns)
 		count = shelf_take(pool, w);
-	if (count == 0)
+	plenty = count > 0;
+	if (count == 0) {
 		count = source_take(pool, w, max, hungry);
+		plenty = count == max;
+	}
 	/* There was plenty: another worker may find some more. */
-	if (count == max && weir__u32_load(&pool->sleepers, WEIR_SEQ_CST) > 0)
+	if (plenty && weir__u32_load(&pool->sleepers, WEIR_SEQ_CST) > 0)
 		weir__pool_notify(pool);
 	return count;
 }
@@ -350,8 +368,10 @@ may_park_locked(weir_pool *pool)
 }
 
 /*
- * Mind the active workers, a look each MONITOR_NS.  Returns when woken, or
- * when they have got nowhere since the last look: stuck in long jobs.
+ * Mind the active workers, a look each MONITOR_NS.  Returns when woken, when
+ * they have got nowhere since the last look, stuck in long jobs (true), or
+ * when there is nothing inside to get anywhere with: then it is better to
+ * wait for the source, as a worker, than to look on.
  */
 static bool monitor_locked(weir_pool *pool) WEIR_REQUIRES(pool->mu);
 
@@ -359,21 +379,20 @@ static bool
 monitor_locked(weir_pool *pool)
 {
 	weir_status status = WEIR_BUSY;
-	bool stuck = false;
+	bool still = false;
 
 	pool->has_monitor = true;
-	while (status == WEIR_BUSY && !stuck) {
+	while (status == WEIR_BUSY && !still) {
 		uint64_t before =
 			weir__u64_load(&pool->delivered, WEIR_SEQ_CST);
 
 		status = weir__waitq_wait(&pool->monitor, &pool->mu, NULL,
 					  weir_now_ns() + MONITOR_NS);
-		stuck = weir__pool_inside(pool) > 0 &&
-			weir__u64_load(&pool->delivered, WEIR_SEQ_CST) ==
-				before;
+		still = weir__u64_load(&pool->delivered, WEIR_SEQ_CST) ==
+			before;
 	}
 	pool->has_monitor = false;
-	return stuck;
+	return still && weir__pool_inside(pool) > 0;
 }
 
 void
@@ -426,8 +445,8 @@ batch_most(const weir_pool *pool)
 	uint32_t active = weir__u32_load(&pool->active, WEIR_RELAXED);
 	uint32_t most = weir__pool_capacity(pool) / (active > 0 ? active : 1);
 
-	if (most > WEIR_BATCH_MAX)
-		most = WEIR_BATCH_MAX;
+	if (most > pool->options.batch_max)
+		most = pool->options.batch_max;
 	return most > 0 ? most : 1;
 }
 
@@ -444,6 +463,8 @@ weir__pull_adapt(struct weir_worker *w, size_t jobs, int64_t took_ns,
 			each_ns > BATCH_SHORT_NS ? 1 : w->batch_want / 2;
 		if (w->batch_want == 0)
 			w->batch_want = 1;
+	} else if (w->batch_hold > 0) {
+		w->batch_hold--;
 	} else if (took_ns < BATCH_SHORT_NS && jobs == w->batch_want &&
 		   jobs < WEIR_BATCH_MAX) {
 		uint32_t most = batch_most(pool);

@@ -65,7 +65,7 @@ limit_admits_locked(weir_pool *pool, struct weir_record *record, int64_t now_ns)
 	    weir_limit_try_take(pool->options.limit, &wait_ns) == WEIR_OK)
 		return true;
 	pool->limit_until_ns = weir__deadline_ns(now_ns, wait_ns);
-	weir__record_make_ready_locked(pool, record);
+	weir__record_make_next_locked(pool, record);
 	return false;
 }
 

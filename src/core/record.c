@@ -176,6 +176,14 @@ weir__record_make_ready_locked(weir_pool *pool, struct weir_record *record)
 }
 
 void
+weir__record_make_next_locked(weir_pool *pool, struct weir_record *record)
+{
+	move_locked(pool, record, WEIR_PLACE_READY);
+	weir__list_prepend(&pool->ready, &record->link);
+	update_shelf_due_locked(pool);
+}
+
+void
 weir__record_back_off_locked(weir_pool *pool, struct weir_record *record,
 			     int64_t due_ns)
 {
@@ -429,6 +437,7 @@ weir__shelf_clear_locked(weir_pool *pool, struct weir_list *unstarted,
 	struct weir_heap_node *node;
 
 	weir__list_init(&rest);
+	/* Whatever is in back-off has been attempted and goes to begun. */
 	while ((node = weir__heap_top(&pool->backoff)))
 		clear_one_locked(
 			pool, weir_container_of(node, struct weir_record, due),

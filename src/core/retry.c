@@ -34,5 +34,8 @@ weir_retry_delay_ns(const weir_retry *retry, uint32_t attempts_failed,
 		delay = most;
 	if (jitter > 0)
 		delay -= delay * jitter * unit;
+	/* 2^63 is a double, and no int64_t. */
+	if (delay >= (double)INT64_MAX)
+		return INT64_MAX;
 	return delay > 0 ? (int64_t)delay : 0;
 }

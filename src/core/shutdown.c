@@ -51,6 +51,27 @@ weir_pool_close(weir_pool *pool)
 	cancel_ctx(pool, &pool->intake_ctx, "intake closed");
 }
 
+/*
+ * This thread is inside weir_pool_shutdown_soon() or _now() and runs the
+ * host's callbacks for it: like a worker, it must not wait for the pool.
+ */
+struct disposing {
+	const weir_pool *pool;
+	const struct disposing *outer;
+};
+
+static weir_thread_local const struct disposing *disposing_self;
+
+bool
+weir__pool_is_disposing(const weir_pool *pool)
+{
+	const struct disposing *d = disposing_self;
+
+	while (d && d->pool != pool)
+		d = d->outer;
+	return d;
+}
+
 /* Hand one unstarted job back. */
 static void
 hand_back(weir_pool *pool, struct weir_record *record,
@@ -77,9 +98,11 @@ static void
 dispose(weir_pool *pool, struct weir_list *unstarted_list,
 	struct weir_list *begun, weir_unstarted_fn *unstarted, void *user)
 {
+	struct disposing self = {pool, disposing_self};
 	int64_t now_ns = weir_now_ns();
 	struct weir_record *record;
 
+	disposing_self = &self;
 	while ((record = pop_record(begun))) {
 		weir__ctx_unwatch(&record->watch);
 		weir__record_conclude(record, WEIR_CANCELED, now_ns);
@@ -93,6 +116,7 @@ dispose(weir_pool *pool, struct weir_list *unstarted_list,
 		weir__record_conclude(record, WEIR_CANCELED, now_ns);
 		pool->ends->give(pool, NULL, &record, 1);
 	}
+	disposing_self = self.outer;
 	weir__pool_notify_if_finished(pool);
 }
 

@@ -26,13 +26,13 @@ weir__worker_self(void)
 }
 
 bool
-weir__worker_is_of(weir_pool *pool)
+weir__worker_is_of(const weir_pool *pool)
 {
 	const struct weir_worker *w = worker_self;
 
 	while (w && w->pool != pool)
 		w = w->outer;
-	return w;
+	return w || weir__pool_is_disposing(pool);
 }
 
 weir_status
