@@ -92,7 +92,9 @@ static const struct weir_option table[] = {
 	 .more = "Further records are added to the same file, unless "
 		 "`--records` names another.  With `-o`, files of which only "
 		 "the beginning is there are continued, if the server says "
-		 "that they are still the same (If-Range).  Eight bytes of "
+		 "that they are still the same (If-Range).  A line with a "
+		 "method or body of its own is left out only if it has an "
+		 "`id`, for a URL alone does not name it.  Eight bytes of "
 		 "memory are kept for each URL in RECORDS."},
 	{AT(FLAG, only_failed), .name = "retry-failed",
 	 .help = "with --resume, fetch only what has failed",

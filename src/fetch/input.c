@@ -354,8 +354,15 @@ is_wanted(struct weir_fetch_input *input, struct weir_fetch_request *request)
 	before = weir__fetch_resume_find(resume, request->resume_key);
 	if (input->options.records && before == WEIR_FETCH_BEFORE_FAILED)
 		weir__fetch_resume_settle(resume, request->resume_key);
-	return input->options.only_failed ? before == WEIR_FETCH_BEFORE_FAILED
-					  : before != WEIR_FETCH_BEFORE_OK;
+	if (input->options.only_failed)
+		return before == WEIR_FETCH_BEFORE_FAILED;
+	/*
+	 * A record does not say what was sent, so its URL alone does not name
+	 * a request with a method or body of its own: sooner twice than never.
+	 */
+	if (!request->id && (request->method || request->body))
+		return true;
+	return before != WEIR_FETCH_BEFORE_OK;
 }
 
 /* Does a member of an object begin here that may hold a secret? */

@@ -146,6 +146,18 @@ check 'a torn record does not spoil the next' \
 	grep -q '^{"id":1,"url":"[^"]*/404/8"' \
 	"$tmp/out/weir-fetch.jsonl"
 
+# A URL alone does not name a request that has a body.
+for body in one two; do
+	printf '{"url":"%s/echo","body":"%s"}\n' "$site" "$body"
+done >"$tmp/posts"
+printf '{"url":"%s/echo","body":"three","id":"c"}\n' "$site" >>"$tmp/posts"
+run "$WEIR" fetch --json "$tmp/posts"
+expect_status 0
+cp "$out" "$tmp/posts.jsonl"
+run "$WEIR" fetch --json --resume "$tmp/posts.jsonl" "$tmp/posts"
+check 'only the request with an id is skipped' \
+	test "$(count_of "$out" skipped)-$(count_of "$out" ok)" = 1-2
+
 echo "$site/bytes-cut-once/200000/x" >"$tmp/part"
 run "$WEIR" fetch --json -o "$tmp/parts" "$tmp/part"
 expect_status 123
