@@ -53,7 +53,14 @@ WEIR_API WEIR_NODISCARD weir_status weir_chan_new(weir_chan **out,
 						  size_t elem_size,
 						  size_t capacity);
 
-/* What to do with an element that nobody received. */
+/*
+ * What to do with an element that nobody received.
+ *
+ * Waits:   as it likes; weir_chan_free() waits for it.
+ * Threads: the one that frees the channel.
+ * Owns:    *elem is lent, what it points to is the callback's.
+ * Returns: nothing.
+ */
 typedef void weir_chan_drop_fn(void *elem, void *user);
 
 /*

@@ -130,8 +130,11 @@ WEIR_OPTIONS_TYPE(weir_job_options)
  * out is zeroed before the first attempt only, so that an attempt can leave
  * something for the next one there.
  *
+ * Waits:   as it likes; its worker waits with it.
+ * Threads: a worker's; as many at once as there are workers.
+ * Owns:    in and out are lent until it returns.
  * Returns: WEIR_OK, or any other status as the job's own; if ctx is done by
- * then, any other status counts as the context's.
+ *          then, any other status counts as the context's.
  */
 typedef weir_status weir_job_fn(weir_ctx *ctx, const void *in, void *out,
 				void *user);
@@ -139,8 +142,12 @@ typedef weir_status weir_job_fn(weir_ctx *ctx, const void *in, void *out,
 /*
  * Begin an asynchronous job and return at once.  WEIR_OK means that somebody
  * calls (or has already called) weir_job_done(job); any other status means
- * that the attempt is over with it and that nobody will.  ctx, in and out
- * live until weir_job_done().
+ * that the attempt is over with it and that nobody will.
+ *
+ * Waits:   must not: other jobs of the worker would wait with it.
+ * Threads: a worker's; as many at once as there are threads.
+ * Owns:    ctx, job, in and out are lent until weir_job_done().
+ * Returns: WEIR_OK (begun), or any other status as the attempt's end.
  */
 typedef weir_status weir_job_start_fn(weir_ctx *ctx, weir_job *job,
 				      const void *in, void *out, void *user);
@@ -151,6 +158,11 @@ typedef weir_status weir_job_start_fn(weir_ctx *ctx, weir_job *job,
  * called on that same thread.  The job still has to call weir_job_done(), now
  * or later; until then it keeps its slot.  When weir_job_done() is called on
  * other threads, the two may cross.
+ *
+ * Waits:   must not, like start.
+ * Threads: the one that called start.
+ * Owns:    ctx and job are lent.
+ * Returns: nothing.
  */
 typedef void weir_job_cancel_fn(weir_ctx *ctx, weir_job *job, void *user);
 
@@ -163,32 +175,55 @@ typedef void weir_job_cancel_fn(weir_ctx *ctx, weir_job *job, void *user);
  * jobs that it gave for the same batch wait as well; a pool whose source may
  * wait long, or waits for what its own jobs bring about, sets batch_max to 1.
  *
+ * Waits:   see above.
+ * Threads: any worker, one at a time.
+ * Owns:    ret_in and ret_options are lent; the job is the pool's with
+ *          WEIR_OK.
  * Returns: WEIR_OK, WEIR_CLOSED (no more, for good), WEIR_BUSY (nothing just
- * now: the pool asks again after weir_pool_poke(), when a job ends, or when
- * its wait callback returns).  Any other status ends intake as CLOSED does,
- * and weir_pool_run() returns it.
+ *          now: the pool asks again after weir_pool_poke(), when a job ends,
+ *          or when its wait callback returns).  Any other status ends intake
+ *          as CLOSED does, and weir_pool_run() returns it.
  */
 typedef weir_status weir_source_fn(weir_ctx *ctx, void *ret_in,
 				   weir_job_options *ret_options, void *user);
 
 /*
- * Take a result.  All pointers are only lent.  A sink is called from one
- * thread at a time, a `done` callback from all workers at once; both with no
- * lock of the pool's that other calls need, so they may submit to other pools
- * and read statistics.  Waiting in one holds up a worker: that is how
- * backpressure goes from one pool to the one before it.
+ * Take a result.  A sink is called from one thread at a time, a `done`
+ * callback from all workers at once; both with no lock of the pool's that
+ * other calls need, so they may submit to other pools and read statistics.
+ *
+ * Waits:   as it likes; it holds up its worker, and a sink all others that
+ *          have results.  That is how backpressure goes from one pool to the
+ *          one before it.
+ * Threads: workers, and threads inside weir_pool_shutdown_soon() or _now();
+ *          for drop, the one that frees the pool.
+ * Owns:    all pointers are lent; what in and out point to is the callback's.
+ * Returns: nothing.
  */
 typedef void weir_result_fn(const weir_result *result, const void *in,
 			    void *out, void *user);
 
-/* A job that comes back unstarted: it is the caller's again. */
+/*
+ * A job that comes back unstarted.
+ *
+ * Waits:   as it likes; the shutdown waits for it.
+ * Threads: the one that called the shutdown.
+ * Owns:    in is lent, what it points to is the host's again.
+ * Returns: nothing.
+ */
 typedef void weir_unstarted_fn(uint64_t id, const void *in, void *user);
 
 /*
  * Called on each worker's own thread before its first job and after its last
  * one.  What init leaves in *ret_state is the worker's and is given to jobs
- * by weir_job_state().  An init that fails ends weir_pool_new(),
- * weir_pool_resize() or weir_pool_run() with its status.
+ * by weir_job_state().
+ *
+ * Waits:   as it likes; whoever started the workers waits for init.
+ * Threads: the worker's own, several workers at once.
+ * Owns:    the state is the worker's until exit, which disposes of it.
+ * Returns: init: WEIR_OK; any other status ends weir_pool_new(),
+ *          weir_pool_resize() or weir_pool_run() with it, and exit is not
+ *          called for this worker.
  */
 typedef weir_status weir_worker_init_fn(uint32_t worker, void **ret_state,
 					void *user);
@@ -202,11 +237,23 @@ typedef void weir_worker_exit_fn(uint32_t worker, void *state, void *user);
  *
  * hungry says that the source was BUSY: a reactor that knows what the source
  * waits for can wait for that as well.
+ *
+ * Waits:   as above.
+ * Threads: the worker's own.
+ * Owns:    the state is lent.
+ * Returns: nothing.
  */
 typedef void weir_worker_wait_fn(void *state, int64_t deadline_ns, bool hungry,
 				 void *user);
 
-/* End the wait above, from any thread.  Must not wait or call the pool. */
+/*
+ * End the wait above.
+ *
+ * Waits:   must not, and must not call the pool: its locks may be held.
+ * Threads: any, at any time between init and exit.
+ * Owns:    the state is lent.
+ * Returns: nothing.
+ */
 typedef void weir_worker_wake_fn(void *state, void *user);
 
 /*
