@@ -30,13 +30,19 @@ zero_out(struct weir_record *record, size_t size)
 		memset(out + i, 0, block);
 }
 
-/* May it take the short path, with the context the slot has? */
+/* Will the slot's context do for a job that needs nothing of its own? */
 static bool
-is_simple(const weir_job *slot, const struct weir_record *record)
+is_ready(const weir_job *slot)
+{
+	return slot->ctx && weir__ctx_is_fresh(slot->ctx);
+}
+
+/* May it take the short path, if the slot is ready? */
+static bool
+is_simple(const struct weir_record *record)
 {
 	return record->plain && record->result.attempts == 0 &&
-	       !record->submit_ctx && slot->ctx &&
-	       weir__ctx_is_fresh(slot->ctx);
+	       !record->submit_ctx;
 }
 
 /* The first, and mostly only, attempt at a simple job. True: finished. */
@@ -102,6 +108,7 @@ static size_t
 run_batch(struct weir_worker *w, weir_job *slot, size_t count)
 {
 	int64_t began_ns = w->now_ns, took_ns, share_ns;
+	bool ready = is_ready(slot);
 	size_t finished = 0;
 
 	for (size_t i = 0; i < count; i++) {
@@ -112,10 +119,13 @@ run_batch(struct weir_worker *w, weir_job *slot, size_t count)
 			put_back(w, i, count);
 			break;
 		}
-		done = is_simple(slot, record)
-			       ? run_simple(w, slot, record)
-			       : run_any(w, slot, record, count == 1);
-
+		if (ready && is_simple(record)) {
+			done = run_simple(w, slot, record);
+			ready = slot->ctx; /* unless the job kept it */
+		} else {
+			done = run_any(w, slot, record, count == 1);
+			ready = is_ready(slot);
+		}
 		if (done)
 			w->batch[finished++] = record;
 	}

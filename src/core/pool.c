@@ -403,17 +403,11 @@ weir_pool_free(weir_pool *pool)
 }
 
 void
-weir__record_accept(struct weir_record *record, const weir_job_options *options,
-		    uint64_t id)
+weir__record_adopt_options(struct weir_record *record,
+			   const weir_job_options *options)
 {
 	const weir_pool *pool = record->pool;
-	bool plain = weir__job_options_are_plain(options);
 
-	memset(&record->result, 0, offsetof(weir_result, error) + 1);
-	record->result.id = id;
-	/* A record that had a plain job before is ready for another. */
-	if (plain && record->plain)
-		return;
 	record->priority =
 		options->priority ? options->priority : WEIR_PRIORITY_FIRST;
 	record->key = options->key;
@@ -424,7 +418,8 @@ weir__record_accept(struct weir_record *record, const weir_job_options *options,
 		record->own_retry = *options->retry;
 		record->retry = &record->own_retry;
 	}
-	record->plain = plain && pool->options.timeout_ns == WEIR_FOREVER;
+	record->plain = weir__job_options_are_plain(options) &&
+			pool->options.timeout_ns == WEIR_FOREVER;
 }
 
 /*

@@ -329,15 +329,34 @@ void weir__pool_check_locked(weir_pool *pool) WEIR_REQUIRES(pool->mu);
 WEIR_NODISCARD weir_status weir__pool_new(weir_pool **out,
 					  const weir_pool_options *options,
 					  void *ends_user);
-/* Fill in a record that has just been accepted. */
-void weir__record_accept(struct weir_record *record,
-			 const weir_job_options *options, uint64_t id);
 /* Does the job differ in no way from the rest of its pool? */
 static inline bool
 weir__job_options_are_plain(const weir_job_options *o)
 {
 	return o->priority == 0 && o->timeout_ns == 0 && !o->retry &&
 	       o->key == 0;
+}
+/* What options say of a job, into its record. */
+void weir__record_adopt_options(struct weir_record *record,
+				const weir_job_options *options);
+
+/* A new job in a record whose last one had the same options. */
+static inline void
+weir__record_reset(struct weir_record *record, uint64_t id)
+{
+	memset(&record->result, 0, offsetof(weir_result, error) + 1);
+	record->result.id = id;
+}
+
+/* Fill in a record that has just been accepted. */
+static inline void
+weir__record_accept(struct weir_record *record, const weir_job_options *options,
+		    uint64_t id)
+{
+	weir__record_reset(record, id);
+	/* A record that had a plain job before is ready for another. */
+	if (!record->plain || !weir__job_options_are_plain(options))
+		weir__record_adopt_options(record, options);
 }
 /* Are these options for a single job fit to use? */
 WEIR_NODISCARD bool weir__job_options_are_valid(const weir_job_options *o);

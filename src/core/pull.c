@@ -118,22 +118,25 @@ key_admits(weir_pool *pool, struct weir_record *record)
 
 /*
  * Ask the source for one job, with source_mu held and asking set.  id is the
- * one it gets if there is one.
+ * one it gets if there is one.  *options is plain, and is so again afterwards.
  */
-static weir_status
-source_ask(weir_pool *pool, struct weir_record *record, uint64_t id)
+static inline weir_status
+source_ask(weir_pool *pool, struct weir_record *record,
+	   weir_job_options *options, uint64_t id)
 {
-	static const weir_job_options plain = WEIR_JOB_OPTIONS_INIT;
-	weir_job_options options = plain;
-	weir_status status;
+	weir_status status = pool->options.source(pool->intake_ctx, record->in,
+						  options, pool->ends_user);
 
-	status = pool->options.source(pool->intake_ctx, record->in, &options,
-				      pool->ends_user);
-	if (status == WEIR_OK && !weir__job_options_are_plain(&options) &&
-	    !weir__job_options_are_valid(&options))
+	if (weir__job_options_are_plain(options) && record->plain) {
+		if (status == WEIR_OK)
+			weir__record_reset(record, id);
+		return status;
+	}
+	if (status == WEIR_OK && !weir__job_options_are_valid(options))
 		status = WEIR_INVAL;
 	if (status == WEIR_OK)
-		weir__record_accept(record, &options, id);
+		weir__record_accept(record, options, id);
+	weir_job_options_init(options);
 	return status;
 }
 
@@ -171,13 +174,14 @@ source_fill(weir_pool *pool, struct weir_worker *w, size_t max,
 {
 	uint64_t id = weir__u64_load(&pool->accepted, WEIR_RELAXED) + 1;
 	size_t room = source_room(pool, max), accepted = 0, count = 0;
+	weir_job_options options = WEIR_JOB_OPTIONS_INIT;
 	weir_status status = WEIR_OK;
 
 	while (accepted < room && intake_is_open(pool) &&
 	       limit_admits(pool, w->now_ns)) {
 		struct weir_record *record = spare_get(w);
 
-		status = source_ask(pool, record, id + accepted);
+		status = source_ask(pool, record, &options, id + accepted);
 		if (status != WEIR_OK) {
 			spare_put(pool, w, record);
 			limit_return(pool);
