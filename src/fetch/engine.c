@@ -25,7 +25,7 @@
 #define TICK_NS_MAX (1 * WEIR_S)
 #define TICK_NS_MIN (5 * WEIR_MS)
 
-#define TRANSFERS_PER_THREAD 8
+#define TRANSFERS_PER_THREAD 32
 #define THREADS_MAX          64
 
 uint32_t
