@@ -293,13 +293,15 @@ begin_records(struct fetch_run *run, int fd)
 	int failed = 0;
 
 	if (fstat(fd, &st) != 0)
-		failed = errno;
-	else if (S_ISREG(st.st_mode) && is_input(run, &st)) {
+		return weir__fetch_fail(run, "cannot write records", errno,
+					run->records_path);
+	if (S_ISREG(st.st_mode) && is_input(run, &st)) {
 		weir__cli_error(run->cli, "cannot write records",
 				"it is the list that is read (%s)",
 				run->records_path);
 		return WEIR_EXIT_USAGE;
-	} else if (run->options->resume)
+	}
+	if (run->options->resume)
 		failed = end_torn_line(fd);
 	else if (S_ISREG(st.st_mode) && ftruncate(fd, 0) != 0)
 		failed = errno;

@@ -485,7 +485,7 @@ int64_t weir__idle_deadline_locked(weir_pool *pool, int64_t looked_ns)
 void weir__batch_loop(struct weir_worker *w);
 void weir__async_loop(struct weir_worker *w);
 /* The body of a worker's thread. */
-void weir__worker_main(void *worker);
+void weir__worker_main(void *arg);
 /* init, wait for the others, work, exit; what came of all the inits. */
 weir_status weir__worker_live(struct weir_worker *w);
 /* Wake a worker of asynchronous jobs out of its wait. */
@@ -525,6 +525,6 @@ bool weir__pool_is_disposing(const weir_pool *pool);
 /* crash.c */
 
 WEIR_NODISCARD void *weir__crash_stack_new(void);
-void weir__crash_stack_free(void *stack);
+void weir__crash_stack_free(void *memory);
 
 #endif

@@ -367,7 +367,7 @@ weir__fetch_file_name(char name[WEIR_FETCH_NAME_MAX + 1], const char *url,
 		len = last_component(name, WEIR_FETCH_NAME_MAX, url);
 	}
 	if (len == 0) {
-		strcpy(name, "index.html");
+		memcpy(name, "index.html", sizeof("index.html"));
 		return;
 	}
 	for (size_t i = 0; i < len; i += step) {

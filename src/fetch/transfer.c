@@ -102,16 +102,21 @@ take_validator(struct weir_fetch_transfer *t, const char *line, size_t len)
 static void
 take_range(struct weir_fetch_transfer *t, const char *line, size_t len)
 {
-	char text[64];
-	uint64_t from;
+	char text[64], *end;
+	const char *at;
 
 	if (!HAS_PREFIX(line, len, "content-range:") || len >= sizeof(text))
 		return;
 	memcpy(text, line, len);
 	text[len] = '\0';
-	t->range_ok = sscanf(text + strlen("content-range:"),
-			     " bytes %" SCNu64 "-", &from) == 1 &&
-		      from == t->range_from;
+	at = text + strlen("content-range:");
+	at += strspn(at, " \t");
+	t->range_ok = false;
+	if (strncmp(at, "bytes ", strlen("bytes ")) == 0) {
+		at += strlen("bytes ");
+		t->range_ok = strtoull(at, &end, 10) == t->range_from &&
+			      end != at && *end == '-';
+	}
 }
 
 static size_t

@@ -43,6 +43,7 @@ run "$WEIR" fetch --json -j 1 -o "$tmp/echo" -H 'X-All: too' "$tmp/objects"
 cp "$out" "$tmp/r"
 expect_status 0
 expect_field "$tmp/r" "$site/echo?1" id '"mine"'
+# shellcheck disable=SC2317 # check calls it
 echoed() {
 	grep -q "$2" "$tmp/echo/$(field "$tmp/r" "$site/echo?$1" file | tr -d '"')"
 }
