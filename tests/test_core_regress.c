@@ -1,0 +1,242 @@
+/*
+ * Mistakes that were found by reading and by reproductions, each as the
+ * behaviour that mends it.
+ */
+#include "core_util.h"
+
+#include <unistd.h>
+
+/* A pool in pull form that stops itself from inside a job. */
+struct stopping {
+	weir_pool *pool;
+	weir_ctx *ctx;
+	bool now;
+	uint64_t jobs, stop_at;
+	_Atomic(uint64_t) started, late;
+	atomic_bool stopped;
+};
+
+static weir_status
+endless(weir_ctx *ctx, void *ret_in, weir_job_options *options, void *user)
+{
+	(void)ctx;
+	(void)options;
+	(void)user;
+	*(uint64_t *)ret_in = 0;
+	return WEIR_OK;
+}
+
+static void
+ignore_result(const weir_result *result, const void *in, void *out, void *user)
+{
+	(void)result;
+	(void)in;
+	(void)out;
+	(void)user;
+}
+
+static void
+ignore_unstarted(uint64_t id, const void *in, void *user)
+{
+	(void)id;
+	(void)in;
+	(void)user;
+}
+
+static weir_status
+stop_in_time(weir_ctx *ctx, const void *in, void *out, void *user)
+{
+	struct stopping *s = user;
+	weir_status status;
+
+	(void)ctx;
+	(void)in;
+	(void)out;
+	s->late += s->stopped;
+	if (s->started++ == s->stop_at) {
+		status = s->now ? weir_pool_shutdown_now(
+					  s->pool, ignore_unstarted, NULL, NULL)
+				: weir_pool_shutdown_soon(s->pool,
+							  ignore_unstarted,
+							  NULL, NULL);
+		CHECK_EQ_INT(status, WEIR_DEADLOCK);
+		s->stopped = true;
+	}
+	return WEIR_OK;
+}
+
+TEST(regress, nothing_of_a_batch_starts_after_a_shutdown)
+{
+	for (int now = 0; now < 2; now++) {
+		struct stopping s = {.now = now, .stop_at = 50001};
+		weir_pool_options o = WEIR_POOL_OPTIONS_INIT;
+
+		o.workers = 1;
+		o.queue = 64;
+		o.in_size = sizeof(uint64_t);
+		o.source = endless;
+		o.sink = ignore_result;
+		o.run = stop_in_time;
+		o.user = &s;
+		OK(weir_pool_new(&s.pool, &o));
+		OK(weir_pool_run(s.pool, NULL));
+		CHECK_EQ_INT(s.late, 0);
+		check_books_closed(s.pool);
+		weir_pool_free(s.pool);
+	}
+}
+
+#define MAPPED 20000
+
+static weir_status
+cancel_half_way(weir_ctx *ctx, const void *in, void *out, void *user)
+{
+	(void)ctx;
+	(void)out;
+	if (*(const long *)in == MAPPED / 2)
+		weir_ctx_cancel(user);
+	return WEIR_OK;
+}
+
+TEST(regress, map_starts_nothing_after_its_context_is_cancelled)
+{
+	weir_ctx *ctx = gate_make();
+	weir_pool_options o = WEIR_POOL_OPTIONS_INIT;
+	weir_result *results = calloc(MAPPED, sizeof(*results));
+	long *in = calloc(MAPPED, sizeof(*in));
+
+	REQUIRE(in && results);
+	for (long i = 0; i < MAPPED; i++)
+		in[i] = i;
+	o.workers = 1;
+	o.in_size = sizeof(*in);
+	o.run = cancel_half_way;
+	o.user = ctx;
+	CHECK_EQ_INT(weir_pool_map(&o, in, NULL, results, MAPPED, ctx),
+		     WEIR_CANCELED);
+	for (long i = 0; i < MAPPED; i++)
+		CHECK_EQ_INT(results[i].attempts, i <= MAPPED / 2);
+	free(in);
+	free(results);
+	weir_ctx_unref(ctx);
+}
+
+/* A source that waits until all jobs it gave before have come out. */
+struct echoing {
+	uint64_t given, last;
+	_Atomic(uint64_t) sunk;
+};
+
+static weir_status
+wait_for_own(weir_ctx *ctx, void *ret_in, weir_job_options *options, void *user)
+{
+	struct echoing *e = user;
+
+	(void)options;
+	(void)ret_in;
+	while (e->sunk < e->given)
+		if (weir_ctx_sleep(ctx, 10 * WEIR_US) != WEIR_OK)
+			return WEIR_CLOSED;
+	return e->given == e->last ? WEIR_CLOSED : (e->given++, WEIR_OK);
+}
+
+static weir_status
+no_work(weir_ctx *ctx, const void *in, void *out, void *user)
+{
+	(void)ctx;
+	(void)in;
+	(void)out;
+	(void)user;
+	return WEIR_OK;
+}
+
+static void
+count_sunk(const weir_result *result, const void *in, void *out, void *user)
+{
+	(void)result;
+	(void)in;
+	(void)out;
+	((struct echoing *)user)->sunk++;
+}
+
+TEST(regress, batch_max_of_1_lets_a_source_wait_for_its_own_jobs)
+{
+	struct echoing e = {.last = 500};
+	weir_pool_options o = WEIR_POOL_OPTIONS_INIT;
+	weir_ctx *ctx = patience();
+	weir_pool *pool;
+
+	o.workers = 2;
+	o.queue = 64;
+	o.source = wait_for_own;
+	o.sink = count_sunk;
+	o.run = no_work;
+	o.user = &e;
+	o.batch_max = 1;
+	OK(weir_pool_new(&pool, &o));
+	OK(weir_pool_run(pool, ctx));
+	CHECK_EQ_INT(e.sunk, 500);
+	weir_pool_free(pool);
+	weir_ctx_unref(ctx);
+}
+
+struct stop_from_done {
+	weir_pool *pool;
+	atomic_int asked;
+};
+
+static void
+shut_down_again(const weir_result *result, const void *in, void *out,
+		void *user)
+{
+	struct stop_from_done *s = user;
+
+	(void)in;
+	(void)out;
+	if (result->status == WEIR_OK)
+		return;
+	s->asked++;
+	CHECK_EQ_INT(weir_pool_shutdown(s->pool, NULL), WEIR_DEADLOCK);
+}
+
+static weir_status
+until_done(weir_ctx *ctx, const void *in, void *out, void *user)
+{
+	(void)in;
+	(void)out;
+	(void)user;
+	return weir_ctx_sleep(ctx, WEIR_FOREVER);
+}
+
+TEST(regress, done_callback_that_a_shutdown_runs_may_not_wait_for_it)
+{
+	struct stop_from_done s = {0};
+	weir_pool_options o = WEIR_POOL_OPTIONS_INIT;
+
+	o.workers = 1;
+	o.queue = 8;
+	o.run = until_done;
+	o.done = shut_down_again;
+	o.user = &s;
+	OK(weir_pool_new(&s.pool, &o));
+	for (int i = 0; i < 4; i++)
+		OK(weir_pool_submit(s.pool, NULL, NULL, NULL));
+	OK(weir_pool_shutdown_now(s.pool, NULL, NULL, NULL));
+	CHECK_EQ_INT(s.asked, 4);
+	check_books_closed(s.pool);
+	weir_pool_free(s.pool);
+}
+
+TEST(regress, longest_back_off_is_not_none_at_all)
+{
+	weir_retry retry = {.delay_ns = WEIR_S, .delay_ns_max = WEIR_FOREVER};
+
+	CHECK(weir_retry_delay_ns(&retry, 200, 0.5) > WEIR_S);
+	CHECK(weir_retry_delay_ns(&retry, 2, 0.5) == 2 * WEIR_S);
+}
+
+TEST(regress, crash_report_without_a_descriptor_is_refused)
+{
+	CHECK_EQ_INT(weir_crash_report(-1), WEIR_INVAL);
+	OK(weir_crash_report(STDERR_FILENO));
+}
