@@ -88,37 +88,54 @@ TEST(regress, nothing_of_a_batch_starts_after_a_shutdown)
 
 #define MAPPED 20000
 
+/* The job that cancels the others. */
+struct half_way {
+	weir_ctx *ctx;
+	long at;
+};
+
 static weir_status
 cancel_half_way(weir_ctx *ctx, const void *in, void *out, void *user)
 {
+	struct half_way *h = user;
+
 	(void)ctx;
 	(void)out;
-	if (*(const long *)in == MAPPED / 2)
-		weir_ctx_cancel(user);
+	if (*(const long *)in == h->at)
+		weir_ctx_cancel(h->ctx);
 	return WEIR_OK;
+}
+
+static void
+map_until(const long *in, weir_result *results, long at)
+{
+	struct half_way h = {gate_make(), at};
+	weir_pool_options o = WEIR_POOL_OPTIONS_INIT;
+
+	o.workers = 1;
+	o.in_size = sizeof(*in);
+	o.run = cancel_half_way;
+	o.user = &h;
+	CHECK_EQ_INT(weir_pool_map(&o, in, NULL, results, MAPPED, h.ctx),
+		     WEIR_CANCELED);
+	for (long i = 0; i < MAPPED; i++)
+		CHECK_EQ_INT(results[i].attempts, i <= at);
+	weir_ctx_unref(h.ctx);
 }
 
 TEST(regress, map_starts_nothing_after_its_context_is_cancelled)
 {
-	weir_ctx *ctx = gate_make();
-	weir_pool_options o = WEIR_POOL_OPTIONS_INIT;
 	weir_result *results = calloc(MAPPED, sizeof(*results));
 	long *in = calloc(MAPPED, sizeof(*in));
 
 	REQUIRE(in && results);
 	for (long i = 0; i < MAPPED; i++)
 		in[i] = i;
-	o.workers = 1;
-	o.in_size = sizeof(*in);
-	o.run = cancel_half_way;
-	o.user = ctx;
-	CHECK_EQ_INT(weir_pool_map(&o, in, NULL, results, MAPPED, ctx),
-		     WEIR_CANCELED);
-	for (long i = 0; i < MAPPED; i++)
-		CHECK_EQ_INT(results[i].attempts, i <= MAPPED / 2);
+	/* First and second of a batch of two, whichever is which. */
+	map_until(in, results, MAPPED / 2);
+	map_until(in, results, MAPPED / 2 + 1);
 	free(in);
 	free(results);
-	weir_ctx_unref(ctx);
 }
 
 /* A source that waits until all jobs it gave before have come out. */
