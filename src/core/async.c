@@ -78,6 +78,7 @@ async_collect(struct weir_worker *w)
 	for (;;) {
 		struct weir_record *record;
 		weir_job *job;
+		bool ended;
 
 		weir__mutex_lock(&w->done_mu);
 		link = weir__list_pop(&w->done);
@@ -88,14 +89,16 @@ async_collect(struct weir_worker *w)
 		record = job->record;
 		weir__u32_store(&job->phase, WEIR_JOB_IDLE, WEIR_RELAXED);
 		weir__heap_remove(&w->timers, &job->timer);
-		if (weir__attempt_end(job, job->status,
-				      w->now_ns - record->started_ns,
-				      w->now_ns))
+		ended = weir__attempt_end(job, job->status,
+					  w->now_ns - record->started_ns,
+					  w->now_ns);
+		if (ended) {
+			weir__u32_sub(&w->running, 1, WEIR_RELAXED);
 			w->batch[finished++] = record;
+		}
 		weir__list_remove(&job->link);
 		/* In front: its connection is the one still warm. */
 		weir__list_prepend(&w->free_slots, &job->link);
-		weir__u32_sub(&w->running, 1, WEIR_RELAXED);
 		if (finished == WEIR_BATCH_MAX) {
 			pool->ends->give(pool, w, w->batch, finished);
 			finished = 0;

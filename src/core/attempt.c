@@ -237,8 +237,11 @@ weir__attempt_end(weir_job *job, weir_status status, int64_t run_ns,
 	disarm_ctx(job);
 	if (status != WEIR_OK && wants_retry(record, status)) {
 		default_error(record, weir_status_message(status));
+		/* Once on the shelf it may leave the pool before we go on. */
+		weir__u32_sub(&job->worker->running, 1, WEIR_RELAXED);
 		if (back_off(record, now_ns))
 			return false;
+		weir__u32_add(&job->worker->running, 1, WEIR_RELAXED);
 		/* Shutting down: it could have been tried again, and was not.
 		 */
 		if (weir__pool_level(record->pool) >= WEIR_LEVEL_SOON)

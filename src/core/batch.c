@@ -94,6 +94,8 @@ run_any(struct weir_worker *w, weir_job *slot, struct weir_record *record,
 static void
 put_back(struct weir_worker *w, size_t from, size_t count)
 {
+	/* From here on somebody else may sweep them, and end the pool. */
+	weir__u32_store(&w->running, 0, WEIR_RELAXED);
 	weir__mutex_lock(&w->pool->mu);
 	for (size_t i = from; i < count; i++)
 		weir__record_make_ready_locked(w->pool, w->batch[i]);
@@ -128,6 +130,8 @@ run_batch(struct weir_worker *w, weir_job *slot, size_t count)
 		}
 		if (done)
 			w->batch[finished++] = record;
+		else if (i + 1 < count)
+			weir__u32_store(&w->running, 1, WEIR_RELAXED);
 	}
 	w->now_ns = weir_now_ns();
 	took_ns = w->now_ns - began_ns;

@@ -506,7 +506,7 @@ WEIR_NODISCARD weir_status weir__attempt_begin(weir_job *job,
 					       int64_t now_ns);
 /*
  * The attempt has ended.  True if the job has with it; false if it has been
- * put on the shelf for another try.
+ * put on the shelf for another try, and then counts no more as running.
  */
 WEIR_NODISCARD bool weir__attempt_end(weir_job *job, weir_status status,
 				      int64_t run_ns, int64_t now_ns);
