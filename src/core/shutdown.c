@@ -60,12 +60,13 @@ struct disposing {
 	const struct disposing *outer;
 };
 
-static weir_thread_local const struct disposing *disposing_self;
+typedef const struct disposing *disposing_ptr;
+WEIR_THREAD_LOCAL(disposing_ptr, disposing_self)
 
 bool
 weir__pool_is_disposing(const weir_pool *pool)
 {
-	const struct disposing *d = disposing_self;
+	const struct disposing *d = *disposing_self();
 
 	while (d && d->pool != pool)
 		d = d->outer;
@@ -98,11 +99,11 @@ static void
 dispose(weir_pool *pool, struct weir_list *unstarted_list,
 	struct weir_list *begun, weir_unstarted_fn *unstarted, void *user)
 {
-	struct disposing self = {pool, disposing_self};
+	struct disposing self = {pool, *disposing_self()};
 	int64_t now_ns = weir_now_ns();
 	struct weir_record *record;
 
-	disposing_self = &self;
+	*disposing_self() = &self;
 	while ((record = pop_record(begun))) {
 		weir__ctx_unwatch(&record->watch);
 		weir__record_conclude(record, WEIR_CANCELED, now_ns);
@@ -116,7 +117,7 @@ dispose(weir_pool *pool, struct weir_list *unstarted_list,
 		weir__record_conclude(record, WEIR_CANCELED, now_ns);
 		pool->ends->give(pool, NULL, &record, 1);
 	}
-	disposing_self = self.outer;
+	*disposing_self() = self.outer;
 	weir__pool_notify_if_finished(pool);
 }
 

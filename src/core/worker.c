@@ -17,18 +17,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static weir_thread_local struct weir_worker *worker_self;
+typedef struct weir_worker *worker_ptr;
+WEIR_THREAD_LOCAL(worker_ptr, worker_self)
 
 struct weir_worker *
 weir__worker_self(void)
 {
-	return worker_self;
+	return *worker_self();
 }
 
 bool
 weir__worker_is_of(const weir_pool *pool)
 {
-	const struct weir_worker *w = worker_self;
+	const struct weir_worker *w = *worker_self();
 
 	while (w && w->pool != pool)
 		w = w->outer;
@@ -331,8 +332,8 @@ weir__worker_live(struct weir_worker *w)
 	const weir_pool_options *options = &w->pool->options;
 	weir_status own = WEIR_OK, status;
 
-	w->outer = worker_self;
-	worker_self = w;
+	w->outer = *worker_self();
+	*worker_self() = w;
 	if (options->init)
 		own = options->init(w->index, &w->state, options->user);
 	status = report_and_wait(w, own);
@@ -343,7 +344,7 @@ weir__worker_live(struct weir_worker *w)
 	worker_leave(w);
 	if (own == WEIR_OK && options->exit)
 		options->exit(w->index, w->state, options->user);
-	worker_self = w->outer;
+	*worker_self() = w->outer;
 	return status;
 }
 

@@ -2,7 +2,7 @@
  * The native back end: Linux futexes, pthreads and the monotonic clock.
  */
 #include "sync/clock.h"
-#include "sync/park.h"
+#include "sync/futex.h"
 #include "sync/random.h"
 #include "sync/thread.h"
 
@@ -29,13 +29,10 @@ weir_now_ns(void)
 	return (int64_t)now.tv_sec * WEIR_S + now.tv_nsec;
 }
 
-/*
- * FUTEX_WAIT_BITSET is the variant whose time-out is absolute, and on the
- * monotonic clock (futex(2)).  Returns for any reason at all, which is why
- * callers look at the word again.
- */
-static int
-futex_wait(struct weir_park *park, uint32_t value, int64_t deadline_ns)
+/* FUTEX_WAIT_BITSET has an absolute, monotonic time-out; see futex(2). */
+bool
+weir__futex_wait(const struct weir_u32 *word, uint32_t value,
+		 int64_t deadline_ns)
 {
 	struct timespec until, *timeout = NULL;
 
@@ -44,68 +41,35 @@ futex_wait(struct weir_park *park, uint32_t value, int64_t deadline_ns)
 		until.tv_nsec = deadline_ns % WEIR_S;
 		timeout = &until;
 	}
-	if (syscall(SYS_futex, &park->state.value,
+	if (syscall(SYS_futex, &word->value,
 		    FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, value, timeout,
 		    NULL, FUTEX_BITSET_MATCH_ANY) == 0)
-		return 0;
-	return errno;
-}
-
-/*
- * Before going to bed, let others run a few times: who is about to signal
- * mostly does so within a microsecond or two, and going to sleep and being
- * woken costs both sides a system call and, on an idle processor, several
- * microseconds more.  Unlike spinning this gives the processor to whoever has
- * use for it.  Four is measured; more keeps waiters from sleeping when jobs
- * are long.
- */
-#define YIELDS 4
-
-static bool
-yield_for_signal(struct weir_park *park)
-{
-	for (int i = 0; i < YIELDS; i++) {
-		/* Acquire: pairs with the exchange in weir__park_signal(). */
-		if (weir__u32_load(&park->state, WEIR_ACQUIRE_ORDER) ==
-		    WEIR_PARK_SIGNALLED)
-			return true;
-		sched_yield();
-	}
-	return false;
-}
-
-bool
-weir__park_wait(struct weir_park *park, int64_t deadline_ns)
-{
-	if (deadline_ns < 0)
-		deadline_ns = 0;
-	if (!weir__u32_cas(&park->state, WEIR_PARK_IDLE, WEIR_PARK_PARKED,
-			   WEIR_ACQ_REL)) {
-		/* Acquire: pairs with the exchange in weir__park_signal(). */
-		weir_assert(weir__u32_load(&park->state, WEIR_ACQUIRE_ORDER) ==
-			    WEIR_PARK_SIGNALLED);
-		return true;
-	}
-	if (yield_for_signal(park))
-		return true;
-	for (;;) {
-		int why = futex_wait(park, WEIR_PARK_PARKED, deadline_ns);
-
-		if (weir__u32_load(&park->state, WEIR_ACQUIRE_ORDER) ==
-		    WEIR_PARK_SIGNALLED)
-			return true;
-		if (why == ETIMEDOUT)
-			return !weir__u32_cas(&park->state, WEIR_PARK_PARKED,
-					      WEIR_PARK_IDLE, WEIR_ACQ_REL);
-		weir_assert(why == 0 || why == EINTR || why == EAGAIN);
-	}
+		return false;
+	weir_assert(errno == ETIMEDOUT || errno == EINTR || errno == EAGAIN);
+	return errno == ETIMEDOUT;
 }
 
 void
-weir__park_kick(struct weir_park *park)
+weir__futex_wake(const struct weir_u32 *word)
 {
-	syscall(SYS_futex, &park->state.value, FUTEX_WAKE | FUTEX_PRIVATE_FLAG,
-		1, NULL, NULL, 0);
+	syscall(SYS_futex, &word->value, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1,
+		NULL, NULL, 0);
+}
+
+void
+weir__yield(void)
+{
+	sched_yield();
+}
+
+void
+weir__pause(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile("isb");
+#endif
 }
 
 struct thread_start {

@@ -32,7 +32,9 @@ weir__park_init(struct weir_park *park)
 static inline void
 weir__park_reset(struct weir_park *park)
 {
-	weir__u32_exchange(&park->state, WEIR_PARK_IDLE, WEIR_ACQ_REL);
+	weir__u32_exchange(
+		&park->state, WEIR_PARK_IDLE,
+		WEIR_ORDER(PARK_RESET_ORDER, WEIR_ACQ_REL, WEIR_RELAXED));
 }
 
 /*
@@ -49,7 +51,8 @@ static inline bool
 weir__park_signal(struct weir_park *park)
 {
 	return weir__u32_exchange(&park->state, WEIR_PARK_SIGNALLED,
-				  WEIR_ACQ_REL) == WEIR_PARK_PARKED;
+				  WEIR_ORDER(PARK_SIGNAL_ORDER, WEIR_ACQ_REL,
+					     WEIR_RELAXED)) == WEIR_PARK_PARKED;
 }
 
 /* Get the owner out of bed.  Never looks at *park, which may be gone. */

@@ -11,7 +11,27 @@
 #include <stddef.h>
 #include <weir/base.h>
 
-#define weir_thread_local _Thread_local
+/*
+ * A variable that each thread has one of, zero at first: name() is its
+ * address.  A checker's threads are not the system's; it keeps them apart by
+ * key.
+ */
+#ifdef WEIR_CHECKED
+void **weir__thread_slot(const void *key);
+#define WEIR_THREAD_LOCAL(type, name)                                  \
+	static const char name##_key;                                  \
+	static inline type *name(void)                                 \
+	{                                                              \
+		return (type *)(void *)weir__thread_slot(&name##_key); \
+	}
+#else
+#define WEIR_THREAD_LOCAL(type, name)          \
+	static _Thread_local type name##_here; \
+	static inline type *name(void)         \
+	{                                      \
+		return &name##_here;           \
+	}
+#endif
 
 struct weir_thread {
 	pthread_t native;

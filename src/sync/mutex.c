@@ -1,0 +1,58 @@
+/*
+ * The slow half of mutex.h: waiting for a mutex, and waking who waits.
+ *
+ * Design.  What locks guard here takes some tens of nanoseconds, so a waiter
+ * first spins for about a microsecond, then lets others run, then sleeps.  One
+ * that has slept takes the mutex as WANTED, for it does not know whether
+ * others sleep as well; at worst that is one wake-up too many.
+ */
+#include "sync/mutex.h"
+
+#include "sync/futex.h"
+
+#include <weir/base.h>
+
+#define SPINS  30
+#define YIELDS 2
+
+static bool
+try_for_a_while(struct weir_mutex *mu)
+{
+	for (int i = 0; i < SPINS + YIELDS; i++) {
+		if (weir__u32_load(&mu->state, WEIR_RELAXED) ==
+			    WEIR_MUTEX_FREE &&
+		    /* Acquire: pairs with weir__mutex_unlock(). */
+		    weir__u32_cas(&mu->state, WEIR_MUTEX_FREE, WEIR_MUTEX_TAKEN,
+				  WEIR_ACQUIRE_ORDER))
+			return true;
+		if (i < SPINS)
+			weir__pause();
+		else
+			weir__yield();
+	}
+	return false;
+}
+
+void
+weir__mutex_lock_slow(struct weir_mutex *mu)
+{
+	uint32_t mark = WEIR_MUTATED(MUTEX_SLEEP_MARK) ? WEIR_MUTEX_TAKEN
+						       : WEIR_MUTEX_WANTED;
+
+	if (try_for_a_while(mu))
+		return;
+	/* Acquire: pairs with the release in weir__mutex_unlock(). */
+	while (weir__u32_exchange(&mu->state, mark,
+				  WEIR_ORDER(MUTEX_SLOW_ORDER,
+					     WEIR_ACQUIRE_ORDER,
+					     WEIR_RELAXED)) != WEIR_MUTEX_FREE)
+		weir__futex_wait(&mu->state, mark, WEIR_FOREVER);
+}
+
+void
+weir__mutex_wake(struct weir_mutex *mu)
+{
+	/* Whoever has taken it meanwhile may have freed it: see futex.h. */
+	if (!WEIR_MUTATED(MUTEX_UNLOCK_WAKE))
+		weir__futex_wake(&mu->state);
+}
