@@ -297,11 +297,20 @@ typedef void weir_worker_wake_fn(void *state, void *user);
  *             pool.
  * key_slots   at most so many jobs of one key run at once; 0: any number.
  * stack_size  bytes of stack of each worker thread; 0: the system's default.
- * batch_max   how many jobs a worker may take from the source at a time, up
- *             to 32; 0 leaves it to the pool, which takes several only while
- *             jobs and the source take a few microseconds.  A worker gives
- *             the results of a batch together, so one job that turns out
- *             long holds up those of its batch.
+ * batch_max   how many jobs a worker may take at a time, up to 32; 0 leaves
+ *             it to the pool, which takes several only while jobs (and the
+ *             source) take a few microseconds.  A worker gives the results of
+ *             a batch together, so one job that turns out long holds up those
+ *             of its batch: in push form for a few milliseconds, after which
+ *             others take them over, in pull form until it ends.  With `done`
+ *             it is always 1.
+ * caller_helps
+ *             push form, plain jobs: a thread that would wait in submit or
+ *             next runs a short job instead, in the slot and with the state
+ *             of a worker that sleeps.  No handing over between threads, so
+ *             it is the fastest way when jobs take a microsecond or two; long
+ *             jobs are left to the workers.  Jobs must not mind on which
+ *             thread they run.
  */
 typedef struct weir_pool_options {
 	size_t size;
@@ -327,6 +336,7 @@ typedef struct weir_pool_options {
 	uint32_t key_slots;
 	size_t stack_size;
 	uint32_t batch_max;
+	bool caller_helps;
 } weir_pool_options;
 
 WEIR_OPTIONS_TYPE(weir_pool_options)
@@ -420,6 +430,22 @@ WEIR_API WEIR_NODISCARD weir_status weir_pool_try_submit(
 	uint64_t *ret_id, weir_ctx *ctx);
 
 /*
+ * Submit count jobs, which lie one behind the other at ins, in order.  Some may
+ * have been accepted, and run, when it gives up; *ret_accepted says how many,
+ * whatever it returns.  Their ids follow one another if nobody else submits.
+ *
+ * Waits:   for room in the queue, until the pool is closed or ctx is done.
+ * Threads: any.
+ * Owns:    copies what it accepts; the rest stays the caller's.
+ * Returns: WEIR_OK (all of them), WEIR_CLOSED, WEIR_CANCELED, WEIR_TIMEDOUT,
+ *          WEIR_DEADLOCK (it would wait, and this thread is a worker of the
+ *          pool), WEIR_INVAL.
+ */
+WEIR_API WEIR_NODISCARD weir_status
+weir_pool_submit_many(weir_pool *pool, const void *ins, size_t count,
+		      size_t *ret_accepted, weir_ctx *ctx);
+
+/*
  * Take the oldest result, waiting for one.  ret_out receives the job's output
  * and may be NULL.  After the pool is closed and the last result has been
  * taken, the answer is WEIR_CLOSED.
@@ -435,6 +461,23 @@ WEIR_API WEIR_NODISCARD weir_status weir_pool_next(weir_pool *pool,
 						   weir_result *ret,
 						   void *ret_out,
 						   weir_ctx *ctx);
+
+/*
+ * Take up to max results, waiting until there is at least one.  rets has room
+ * for max results, ret_outs, which may be NULL, for max outputs of out_size
+ * bytes each.  *ret_count is how many there are.
+ *
+ * Waits:   for a result, until there can be none any more or ctx is done.
+ * Threads: any number of collectors.
+ * Owns:    *rets, *ret_outs and *ret_count are the caller's; they are written
+ *          with WEIR_OK only.
+ * Returns: WEIR_OK, WEIR_CLOSED, WEIR_CANCELED, WEIR_TIMEDOUT, WEIR_DEADLOCK
+ *          (it would wait, and this thread is a worker of the pool),
+ *          WEIR_INVAL (pull form, results go to `done`, or max is 0).
+ */
+WEIR_API WEIR_NODISCARD weir_status
+weir_pool_next_many(weir_pool *pool, weir_result *rets, void *ret_outs,
+		    size_t max, size_t *ret_count, weir_ctx *ctx);
 
 /*
  * Take a result if there is one now.

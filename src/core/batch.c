@@ -15,6 +15,10 @@
 
 #include <string.h>
 
+/* Batches grow while one takes less than the first, shrink above the second. */
+#define BATCH_SHORT_NS (5 * WEIR_US)
+#define BATCH_LONG_NS  (10 * WEIR_US)
+
 /* The room behind out is padded, so zeroing can go by whole blocks. */
 static void
 zero_out(struct weir_record *record, size_t size)
@@ -79,14 +83,14 @@ run_any(struct weir_worker *w, weir_job *slot, struct weir_record *record,
 
 	/* A time-out is the job's own, not shared by the batch. */
 	if (!alone && record->timeout_ns != WEIR_FOREVER)
-		began_ns = weir_now_ns();
+		began_ns = weir__clock_now(&w->clock);
 	if (weir__attempt_begin(slot, record, began_ns) != WEIR_OK)
 		return true;
 	status =
 		options->run(slot->ctx, record->in, record->out, options->user);
 	if (!alone)
 		return weir__attempt_end(slot, status, 0, began_ns);
-	w->now_ns = weir_now_ns();
+	w->now_ns = weir__clock_now(&w->clock);
 	return weir__attempt_end(slot, status, w->now_ns - began_ns, w->now_ns);
 }
 
@@ -103,23 +107,81 @@ put_back(struct weir_worker *w, size_t from, size_t count)
 }
 
 /*
- * Run w->batch[0 .. count - 1] and keep those that are finished, in order.
- * Several at a time are short: one look at the clock serves them all.
+ * The claim.  While a worker is inside a batch in push form, others may find
+ * that it gets nowhere and take over the rest (push.c).  Each job is therefore
+ * claimed before it begins, by a compare-and-swap that fails if the batch has
+ * been seized meanwhile.  The job that runs stays the worker's own.
+ *
+ *      batch:   [ ended ] [ ended ] [ runs ] [ not begun ] [ not begun ]
+ *      claim:                          3
+ *      seized:   theirs    theirs     ours      theirs        theirs
+ *
+ * Release: what was done to the records before; pairs with seize_locked().
+ */
+static void
+claim_open(struct weir_worker *w)
+{
+	uint32_t batch = (weir__u32_load(&w->claim, WEIR_RELAXED) >> 8) + 1;
+
+	weir__u32_store(&w->claim, batch << 8, WEIR_RELEASE_ORDER);
+}
+
+/* Claim one more, or, with NONE, end the batch.  False: it was seized. */
+static bool
+claim_set(struct weir_worker *w, uint32_t begun)
+{
+	uint32_t claim = weir__u32_load(&w->claim, WEIR_RELAXED);
+
+	return (claim & 0xff) != WEIR_CLAIM_NONE &&
+	       weir__u32_cas(
+		       &w->claim, claim, (claim & ~0xffu) | begun,
+		       WEIR_ORDER(CLAIM_ORDER, WEIR_ACQ_REL, WEIR_RELAXED));
+}
+
+void
+weir__batch_conclude(struct weir_record *record, int64_t began_ns,
+		     int64_t share_ns, int64_t now_ns)
+{
+	weir_result *result = &record->result;
+
+	result->total_ns = now_ns - record->accepted_ns;
+	if (record->plain && result->attempts == 1)
+		result->wait_ns = began_ns - record->accepted_ns;
+	/* In a hurry the submitter may have looked at its clock after us. */
+	if (result->wait_ns < 0)
+		result->wait_ns = 0;
+	if (result->total_ns < result->wait_ns)
+		result->total_ns = result->wait_ns;
+	if (result->run_ns == 0 && result->attempts > 0)
+		result->run_ns = share_ns;
+}
+
+/*
+ * Run the jobs of the batch one after the other; those that did not end are
+ * taken out of it.  How many were run before it was over; *ret_ours: from
+ * which on they are still ours.
  */
 static size_t
-run_batch(struct weir_worker *w, weir_job *slot, size_t count)
+run_jobs(struct weir_worker *w, size_t count, size_t *ret_ours)
 {
-	int64_t began_ns = w->now_ns, took_ns, share_ns;
-	bool ready = is_ready(slot);
-	size_t finished = 0;
+	weir_job *slot = w->slot;
+	bool claims = !w->pool->pull, ready = is_ready(slot);
 
+	*ret_ours = 0;
 	for (size_t i = 0; i < count; i++) {
 		struct weir_record *record = w->batch[i];
 		bool done;
 
 		if (i > 0 && weir__pool_level(w->pool) >= WEIR_LEVEL_SOON) {
-			put_back(w, i, count);
-			break;
+			if (!claims || claim_set(w, WEIR_CLAIM_NONE))
+				put_back(w, i, count);
+			else
+				*ret_ours = i - 1;
+			return i;
+		}
+		if (claims && !claim_set(w, (uint32_t)i + 1)) {
+			*ret_ours = i - 1;
+			return i;
 		}
 		if (ready && is_simple(record)) {
 			done = run_simple(w, slot, record);
@@ -128,26 +190,115 @@ run_batch(struct weir_worker *w, weir_job *slot, size_t count)
 			done = run_any(w, slot, record, count == 1);
 			ready = is_ready(slot);
 		}
-		if (done)
-			w->batch[finished++] = record;
-		else if (i + 1 < count)
+		if (!done)
+			w->batch[i] = NULL;
+		if (!done && i + 1 < count)
 			weir__u32_store(&w->running, 1, WEIR_RELAXED);
 	}
-	w->now_ns = weir_now_ns();
-	took_ns = w->now_ns - began_ns;
-	share_ns = count == 1 ? took_ns : took_ns / (int64_t)count;
-	for (size_t i = 0; i < finished; i++) {
-		weir_result *result = &w->batch[i]->result;
+	if (claims && !claim_set(w, WEIR_CLAIM_NONE))
+		*ret_ours = count - 1;
+	return count;
+}
 
-		result->total_ns = w->now_ns - w->batch[i]->accepted_ns;
-		if (w->batch[i]->plain && result->attempts == 1)
-			result->wait_ns = began_ns - w->batch[i]->accepted_ns;
-		if (result->run_ns == 0 && result->attempts > 0)
-			result->run_ns = share_ns;
+/* Those of the batch that have ended and are ours, to its front. */
+static size_t
+gather(struct weir_worker *w, size_t from, size_t to, int64_t began_ns,
+       int64_t share_ns)
+{
+	size_t ended = 0;
+
+	/* Whoever seized the others may be reading the batch just now. */
+	if (from > 0) {
+		weir__mutex_lock(&w->pool->mu);
+		weir__mutex_unlock(&w->pool->mu);
+	}
+	for (size_t i = from; i < to; i++) {
+		if (!w->batch[i])
+			continue;
+		weir__batch_conclude(w->batch[i], began_ns, share_ns,
+				     w->now_ns);
+		w->batch[ended++] = w->batch[i];
+	}
+	return ended;
+}
+
+/* The largest share of what may be inside, in pull form a fair one. */
+static uint32_t
+batch_most(const weir_pool *pool)
+{
+	uint32_t most = pool->options.batch_max, active, share;
+
+	if (!pool->pull)
+		return most;
+	active = weir__u32_load(&pool->active, WEIR_RELAXED);
+	share = weir__pool_capacity(pool) / (active > 0 ? active : 1);
+	if (most > share)
+		most = share;
+	return most > 0 ? most : 1;
+}
+
+static void
+batch_adapt(struct weir_worker *w, size_t jobs, int64_t took_ns,
+	    int64_t each_ns)
+{
+	w->cost_ns = w->cost_ns < 0 ? each_ns
+				    : w->cost_ns + (each_ns - w->cost_ns) / 4;
+	if (took_ns > BATCH_LONG_NS) {
+		w->batch_want =
+			each_ns > BATCH_SHORT_NS ? 1 : w->batch_want / 2;
+		if (w->batch_want == 0)
+			w->batch_want = 1;
+	} else if (w->batch_hold > 0) {
+		w->batch_hold--;
+	} else if (took_ns < BATCH_SHORT_NS && jobs == w->batch_want &&
+		   jobs < WEIR_BATCH_MAX) {
+		uint32_t most = batch_most(w->pool);
+
+		w->batch_want =
+			2 * w->batch_want < most ? 2 * w->batch_want : most;
 	}
 	if (w->pool->pull)
-		weir__pull_adapt(w, count, took_ns, share_ns);
-	return finished;
+		weir__pull_adapt(w);
+	else
+		weir__push_adapt(w);
+}
+
+/* Several at a time are short: one look at the clock serves them all. */
+size_t
+weir__batch_run(struct weir_worker *w, size_t count)
+{
+	int64_t began_ns = w->now_ns, took_ns, share_ns;
+	size_t ours, ran;
+
+	if (!w->pool->pull)
+		claim_open(w);
+	ran = run_jobs(w, count, &ours);
+	w->now_ns = weir__clock_now(&w->clock);
+	took_ns = w->now_ns - began_ns;
+	share_ns = ran == 1 ? took_ns : took_ns / (int64_t)ran;
+	count = gather(w, ours, ran, began_ns, share_ns);
+	batch_adapt(w, ran, took_ns, share_ns);
+	return count;
+}
+
+/* Nothing more to do with this worker: hand over to the others. */
+static void
+stop_watching(struct weir_worker *w)
+{
+	weir_pool *pool = w->pool;
+	struct weir_park *wake = NULL;
+
+	weir__mutex_lock(&pool->mu);
+	if (w->written_off)
+		w->written_off = false;
+	else
+		weir__u32_sub(&pool->watchful, 1, WEIR_SEQ_CST);
+	if (!pool->has_timekeeper)
+		weir__u32_store(&pool->armed, 0, WEIR_SEQ_CST);
+	if (!pool->pull && weir__pool_has_waiting_locked(pool))
+		wake = weir__pool_notify_locked(pool);
+	weir__mutex_unlock(&pool->mu);
+	weir__kick(wake);
 }
 
 /* The whole life of a worker of plain jobs. */
@@ -155,17 +306,17 @@ void
 weir__batch_loop(struct weir_worker *w)
 {
 	weir_pool *pool = w->pool;
-	weir_job *slot;
 	size_t count;
 
 	weir__worker_slots(w);
-	slot = weir_container_of(weir__list_pop(&w->free_slots), weir_job,
-				 link);
-	w->now_ns = weir_now_ns();
+	w->slot = weir_container_of(weir__list_pop(&w->free_slots), weir_job,
+				    link);
+	w->now_ns = weir__clock_now(&w->clock);
+	weir__u32_add(&pool->watchful, 1, WEIR_SEQ_CST);
 	weir__pull_set_active(w, true);
 	while ((count = weir__worker_take(w)) > 0) {
 		weir__u32_store(&w->running, 1, WEIR_RELAXED);
-		count = run_batch(w, slot, count);
+		count = weir__batch_run(w, count);
 		weir__u32_store(&w->running, 0, WEIR_RELAXED);
 		if (count > 0)
 			pool->ends->give(pool, w, w->batch, count);
@@ -177,7 +328,8 @@ weir__batch_loop(struct weir_worker *w)
 			weir__pull_rest(w);
 	}
 	weir__pull_set_active(w, false);
+	stop_watching(w);
 	/* Those who are parked as surplus announce nothing; tell them. */
 	weir__pool_notify_if_finished(pool);
-	weir__list_append(&w->free_slots, &slot->link);
+	weir__list_append(&w->free_slots, &w->slot->link);
 }

@@ -74,6 +74,9 @@ pool_options_resolve(weir_pool_options *o)
 		o->results = o->queue + o->workers;
 	if (o->batch_max == 0 || o->batch_max > WEIR_BATCH_MAX)
 		o->batch_max = WEIR_BATCH_MAX;
+	/* A callback that waits must hold up one job, not a batch. */
+	if (o->done)
+		o->batch_max = 1;
 	if (o->results < o->workers)
 		o->results = o->workers;
 	if (o->timeout_ns == 0)
@@ -85,10 +88,9 @@ pool_options_resolve(weir_pool_options *o)
 }
 
 static size_t
-align_up(size_t n)
+align_up(size_t n, size_t to)
 {
-	return (n + _Alignof(max_align_t) - 1) / _Alignof(max_align_t) *
-	       _Alignof(max_align_t);
+	return (n + to - 1) / to * to;
 }
 
 static weir_pool *
@@ -106,9 +108,12 @@ pool_alloc(const weir_pool_options *options, void *ends_user)
 	pool->pull = options->source;
 	pool->ends = pool->pull ? &weir__pull_ends : &weir__push_ends;
 	pool->ends_user = ends_user;
-	pool->in_offset = align_up(sizeof(struct weir_record));
-	pool->out_offset = align_up(pool->in_offset + options->in_size);
-	pool->record_stride = align_up(pool->out_offset + options->out_size);
+	pool->out_offset = align_up(options->in_size, _Alignof(max_align_t));
+	pool->payload_size =
+		align_up(pool->out_offset + options->out_size, WEIR_CACHE_LINE);
+	pool->record_stride =
+		pool->payload_size +
+		align_up(sizeof(struct weir_record), WEIR_CACHE_LINE);
 	weir__u32_store(&pool->width, options->workers, WEIR_RELAXED);
 	weir__u32_store(&pool->source_open, 1, WEIR_RELAXED);
 	weir__u64_store(&pool->shelf_due_ns, (uint64_t)WEIR_FOREVER,
@@ -116,6 +121,7 @@ pool_alloc(const weir_pool_options *options, void *ends_user)
 	pool->results_max = options->results;
 	weir__rng_seed(&pool->rng, weir__random_seed());
 	weir__mutex_init(&pool->mu);
+	weir__mutex_init(&pool->submit_mu);
 	weir__mutex_init(&pool->source_mu);
 	weir__mutex_init(&pool->sink_mu);
 	weir__mutex_init(&pool->resize_mu);
@@ -129,11 +135,14 @@ pool_init_lists(weir_pool *pool)
 		weir__list_init(&pool->queues[i]);
 	weir__list_init(&pool->ready);
 	weir__list_init(&pool->free);
-	weir__list_init(&pool->results);
 	weir__list_init(&pool->free_keys);
 	weir__list_init(&pool->resting);
+	weir__list_init(&pool->lendable);
 	weir__waitq_init(&pool->room);
+	weir__waitq_init(&pool->room_patient);
 	weir__waitq_init(&pool->taken);
+	weir__waitq_init(&pool->taken_patient);
+	weir__waitq_init(&pool->lent_back);
 	weir__waitq_init(&pool->idle);
 	weir__waitq_init(&pool->keeper);
 	weir__waitq_init(&pool->surplus);
@@ -176,6 +185,24 @@ workers_grow_locked(weir_pool *pool, uint32_t count)
 	return status;
 }
 
+/* Push: a ring with a place for each job of the queue, once. */
+static weir_status inbox_make_locked(weir_pool *pool) WEIR_REQUIRES(pool->mu);
+
+static weir_status
+inbox_make_locked(weir_pool *pool)
+{
+	size_t places = 1;
+
+	if (pool->pull || pool->inbox)
+		return WEIR_OK;
+	while (places < pool->options.queue)
+		places *= 2;
+	pool->inbox =
+		weir__pool_chunk_locked(pool, places * sizeof(*pool->inbox));
+	pool->inbox_mask = (uint32_t)places - 1;
+	return pool->inbox ? WEIR_OK : WEIR_NOMEM;
+}
+
 /* All memory for a given width: workers, slots and records. */
 static weir_status pool_provide_locked(weir_pool *pool, uint32_t width)
 	WEIR_REQUIRES(pool->mu);
@@ -185,7 +212,10 @@ pool_provide_locked(weir_pool *pool, uint32_t width)
 {
 	uint32_t workers = pool->async ? pool->options.threads : width;
 	size_t records = records_needed(pool, width);
-	weir_status status = workers_grow_locked(pool, workers);
+	weir_status status = inbox_make_locked(pool);
+
+	if (status == WEIR_OK)
+		status = workers_grow_locked(pool, workers);
 
 	for (uint32_t i = 0; status == WEIR_OK && i < workers; i++) {
 		struct weir_worker *w = pool->workers[i];
@@ -361,14 +391,13 @@ drop_rest(weir_pool *pool)
 	struct weir_record *record;
 
 	weir__mutex_lock(&pool->mu);
-	while ((record = weir__record_take_result_locked(pool))) {
+	while (!pool->pull && weir__results_take_locked(pool, &record, 1) > 0) {
 		weir__mutex_unlock(&pool->mu);
 		if (pool->options.drop)
 			pool->options.drop(&record->result, record->in,
 					   record->out, pool->options.user);
 		weir__mutex_lock(&pool->mu);
-		weir__record_put_locked(pool, record);
-		weir__u64_bump(&pool->delivered, 1);
+		weir__u64_add(&pool->delivered, 1, WEIR_SEQ_CST);
 	}
 	weir__pool_check_locked(pool);
 	weir__mutex_unlock(&pool->mu);
@@ -395,6 +424,7 @@ weir_pool_free(weir_pool *pool)
 		free(pool->chunks[i]);
 	free(pool->chunks);
 	weir__mutex_fini(&pool->mu);
+	weir__mutex_fini(&pool->submit_mu);
 	weir__mutex_fini(&pool->source_mu);
 	weir__mutex_fini(&pool->sink_mu);
 	weir__mutex_fini(&pool->resize_mu);
@@ -470,8 +500,25 @@ weir__pool_notify_locked(weir_pool *pool)
 				link, struct weir_worker, resting));
 		return NULL;
 	}
+	/* Whoever is woken counts as going to look from here on. */
+	if (pool->idle.len + pool->keeper.len > 0)
+		weir__u32_add(&pool->watchful, 1, WEIR_SEQ_CST);
 	return weir__waitq_wake_one(pool->idle.len > 0 ? &pool->idle
 						       : &pool->keeper);
+}
+
+void
+weir__pool_wake_keeper_locked(weir_pool *pool)
+{
+	weir__u32_add(&pool->watchful, (uint32_t)pool->keeper.len,
+		      WEIR_SEQ_CST);
+	weir__waitq_wake_all(&pool->keeper);
+}
+
+bool
+weir__pool_has_waiting_locked(weir_pool *pool)
+{
+	return weir__pool_queued(pool) + pool->count[WEIR_PLACE_READY] > 0;
 }
 
 void
@@ -489,11 +536,14 @@ void
 weir__pool_notify_all_locked(weir_pool *pool)
 {
 	weir__u32_add(&pool->events, 1, WEIR_SEQ_CST);
+	weir__u32_add(&pool->watchful, (uint32_t)pool->idle.len, WEIR_SEQ_CST);
 	weir__waitq_wake_all(&pool->idle);
-	weir__waitq_wake_all(&pool->keeper);
+	weir__pool_wake_keeper_locked(pool);
 	weir__pull_wake_surplus_locked(pool);
 	weir__waitq_wake_all(&pool->room);
+	weir__waitq_wake_all(&pool->room_patient);
 	weir__waitq_wake_all(&pool->taken);
+	weir__waitq_wake_all(&pool->taken_patient);
 	weir__waitq_wake_all(&pool->drained);
 	while (weir__list_pop(&pool->resting))
 		;
@@ -589,9 +639,10 @@ weir_pool_get_stats(weir_pool *pool, weir_pool_stats *ret)
 	weir__mutex_lock(&pool->mu);
 	s.workers = weir__u32_load(&pool->width, WEIR_RELAXED);
 	s.busy = busy_locked(pool);
-	s.queued = pool->count[WEIR_PLACE_QUEUED] +
-		   pool->count[WEIR_PLACE_READY] +
-		   pool->count[WEIR_PLACE_KEYED];
+	s.queued =
+		pool->count[WEIR_PLACE_READY] + pool->count[WEIR_PLACE_KEYED];
+	if (!pool->pull)
+		s.queued += (uint32_t)weir__pool_queued(pool);
 	s.backoff = pool->count[WEIR_PLACE_BACKOFF];
 	s.results = pool->count[WEIR_PLACE_RESULT];
 	s.capacity = pool->pull ? weir__pool_capacity(pool)

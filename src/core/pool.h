@@ -26,9 +26,13 @@
 #include "core/ctx.h"
 #include "core/wait.h"
 #include "sync/atomic.h"
+#include "sync/clock.h"
 #include "sync/mutex.h"
 #include "sync/park.h"
 #include "sync/thread.h"
+
+/* What two processors hand to and fro at a time. */
+#define WEIR_CACHE_LINE 64
 
 /* The most jobs a worker takes at a time, when they are short. */
 #define WEIR_BATCH_MAX 32
@@ -50,31 +54,37 @@ enum weir_place {
 
 struct weir_key;
 
-/* One accepted job, from acceptance to delivery. */
+/*
+ * One accepted job, from acceptance to delivery.  Its input and output lie just
+ * before it in memory, so that what a plain job needs is in three cache lines
+ * that follow one another: payload, the head of this, the head of the result.
+ */
 struct weir_record {
-	/* guarded by the pool's mu */
+	/* guarded by the pool's mu, but for a record in nobody's books */
 	struct weir_list link;
 	enum weir_place place;
-	struct weir_key *key_held; /* set while it counts for its key */
-	struct weir_heap_node due;
 	bool hurried; /* its submitter gave up while it was in back-off */
-
-	/* fixed at creation */
-	weir_pool *pool;
-	void *in, *out;
+	/* owned, like the block below */
+	bool plain; /* no time-out, no key, the pool's own retry policy */
+	struct weir_key *key_held; /* set while it counts for its key; mu */
 
 	/* owned by whoever has the record; fixed while it is in a list */
-	weir_ctx *submit_ctx;    /* a reference, or NULL */
+	weir_ctx *submit_ctx; /* a reference, or NULL */
+	int64_t accepted_ns;
+	weir_result result;
+	void *in, *out;          /* fixed at creation */
+	weir_pool *pool;         /* fixed at creation */
 	struct weir_watch watch; /* on submit_ctx, during back-off */
 	const weir_retry *retry; /* the pool's, or own_retry */
 	weir_retry own_retry;
 	int64_t timeout_ns;
-	int64_t accepted_ns, started_ns;
+	int64_t started_ns;
 	int64_t retry_after_ns; /* negative: none */
 	uint64_t key;
 	uint32_t priority;
-	bool plain; /* no time-out, no key, the pool's own retry policy */
-	weir_result result;
+
+	/* guarded by mu */
+	struct weir_heap_node due;
 };
 
 /* One key in use: how many of it run, and who waits.  Guarded by mu. */
@@ -140,11 +150,28 @@ struct weir_worker {
 	/* atomic; how many jobs it runs, not counting the rest of a batch */
 	struct weir_u32 running;
 
-	/* owned by the worker */
+	/*
+	 * A batch in push form, so that others can take over what is stuck in
+	 * it: how many of it were begun, or CLAIM_NONE, in the low byte, and a
+	 * number that each batch has its own of above; see batch.c.
+	 */
+	struct weir_u32 claim;
+	uint32_t batch_len; /* guarded by mu */
+	uint32_t
+		claim_seen; /* guarded by mu; at the last look for stuck ones */
+
+	/* guarded by mu: lent to a caller while the worker sleeps */
+	struct weir_list lend_link;
+	bool asleep, lent;
+	bool written_off; /* stuck in a job: does not count as watchful */
+
+	/* owned by the worker, or by the caller it is lent to */
 	struct weir_worker
 		*outer; /* this thread's worker outside of this one */
 	void *state;
-	int64_t now_ns;  /* the clock, as of the last look */
+	weir_job *slot; /* of a worker of plain jobs */
+	int64_t now_ns; /* the clock, as of the last look */
+	struct weir_clock clock;
 	int64_t cost_ns; /* moving average of a job, in batches */
 	uint32_t batch_want;
 	uint32_t batch_hold; /* takes for which it does not grow */
@@ -189,7 +216,7 @@ struct weir_pool {
 	char name[32];
 	const struct weir_ends *ends;
 	void *ends_user; /* last argument of source and sink */
-	size_t record_stride, in_offset, out_offset;
+	size_t payload_size, out_offset, record_stride;
 	bool async, pull;
 
 	struct weir_mutex mu;
@@ -199,8 +226,10 @@ struct weir_pool {
 	uint32_t count[WEIR_PLACES];
 	struct weir_list queues[WEIR_PRIORITY_LAST];
 	struct weir_list ready;
-	struct weir_list free;
-	struct weir_list results;
+	struct weir_list free; /* pull */
+	struct weir_record **results;
+	uint32_t results_head; /* of the ring; count[RESULT] are in it */
+	uint32_t results_mask;
 	struct weir_heap backoff;
 	size_t record_count;
 	void **chunks; /* all memory taken for records and slots */
@@ -221,15 +250,27 @@ struct weir_pool {
 	int64_t keeper_due_ns; /* when the timekeeper looks again */
 	int64_t blocked_ns, starved_ns;
 
-	struct weir_waitq room;    /* submitters: QUEUED < queue || closed */
-	struct weir_waitq taken;   /* collectors: RESULT > 0 || finished */
-	struct weir_waitq idle;    /* workers: something may have changed */
+	/*
+	 * Submitters, until there is room or intake is shut, and collectors,
+	 * until there is a result or can be none any more.  The patient ones
+	 * may be left waiting while jobs are short; see README.md.
+	 */
+	struct weir_waitq room, room_patient;
+	struct weir_waitq taken, taken_patient;
+	struct weir_waitq lent_back; /* workers: no longer lent */
+	struct weir_waitq idle;      /* workers: something may have changed */
 	struct weir_waitq keeper;  /* the one idle worker that minds the time */
 	struct weir_waitq surplus; /* pull: workers not needed for short jobs */
 	struct weir_waitq monitor; /* pull: the one of them that looks after */
 	struct weir_waitq started; /* makers, new workers: awaited == 0 */
 	struct weir_waitq drained; /* shutdown: finished */
 	struct weir_list resting;  /* workers of asynchronous jobs */
+	struct weir_list lendable; /* sleeping workers whose slots are free */
+
+	/* guarded by mu: push; see README.md, "The way in" */
+	uint64_t fetched;     /* jobs that are out of the inbox */
+	uint64_t gone;        /* jobs whose records are in no place any more */
+	uint64_t keeper_seen; /* left, when the timekeeper looked last */
 
 	/* guarded by mu, read without it; see README.md, "Waking up" */
 	struct weir_u32 width; /* slots */
@@ -237,6 +278,27 @@ struct weir_pool {
 	struct weir_u32 events;
 	struct weir_u32 sleepers;
 	struct weir_u64 shelf_due_ns; /* when READY or BACKOFF has something */
+
+	/* the same, push; see README.md, "Few wake-ups" */
+	struct weir_u64 left;       /* jobs that have left the queue */
+	struct weir_u32 watchful;   /* workers that are going to look */
+	struct weir_u32 armed;      /* the timekeeper looks every millisecond */
+	struct weir_u32 collecting; /* collectors that wait */
+	struct weir_u32 wants_room; /* a worker waits for room for results */
+	struct weir_u32 is_short;   /* jobs take a microsecond or so */
+	struct weir_u32 is_ranked;  /* a job had a priority of its own */
+
+	/* push: records on their way back to submitters, a stack */
+	struct weir_u64 returned;
+
+	/* push: guarded by submit_mu, which comes before mu */
+	struct weir_mutex submit_mu;
+	struct weir_list *spares; /* records for jobs, linked by next */
+	uint64_t left_seen;
+	struct weir_clock submit_clock;
+	/* slots up to accepted are published; see README.md, "The way in" */
+	struct weir_record **inbox;
+	uint32_t inbox_mask;
 
 	/* pull: guarded by source_mu, read without it */
 	struct weir_mutex source_mu;
@@ -253,8 +315,8 @@ struct weir_pool {
 	struct weir_u32 active;
 
 	/*
-	 * The books.  accepted is written under mu (push) or source_mu (pull),
-	 * the others under mu or sink_mu; anybody reads.
+	 * The books.  accepted is written under submit_mu (push) or source_mu
+	 * (pull), ok and failed under mu or sink_mu; anybody reads.
 	 */
 	struct weir_u64 accepted, delivered, handed_back, ok, failed, retries;
 
@@ -272,12 +334,17 @@ WEIR_NODISCARD void *weir__pool_chunk_locked(weir_pool *pool, size_t bytes)
 WEIR_NODISCARD weir_status weir__records_grow_locked(weir_pool *pool,
 						     size_t count)
 	WEIR_REQUIRES(pool->mu);
-/* A free record, or NULL if all are in use. */
+/* Pull: a free record, or NULL if all are in use. */
 struct weir_record *weir__record_get_locked(weir_pool *pool)
 	WEIR_REQUIRES(pool->mu);
 /* Forget the job in it and make it free. */
 void weir__record_put_locked(weir_pool *pool, struct weir_record *record)
 	WEIR_REQUIRES(pool->mu);
+/* Push: count records that are free now go back to where submit finds them. */
+void weir__records_return(weir_pool *pool, struct weir_record **records,
+			  size_t count);
+/* The place of a record in hand changes; the counts are the caller's. */
+#define WEIR_PLACE_SET(record, to) ((record)->place = (to))
 /* Let go of what a delivered record refers to.  No lock. */
 static inline void
 weir__record_clear(struct weir_record *record)
@@ -297,8 +364,16 @@ void weir__record_back_off_locked(weir_pool *pool, struct weir_record *record,
 				  int64_t due_ns) WEIR_REQUIRES(pool->mu);
 void weir__record_finish_locked(weir_pool *pool, struct weir_record *record)
 	WEIR_REQUIRES(pool->mu);
-struct weir_record *weir__record_take_result_locked(weir_pool *pool)
-	WEIR_REQUIRES(pool->mu);
+/* Up to max of the oldest results, in nobody's books from here on. */
+size_t weir__results_take_locked(weir_pool *pool, struct weir_record **records,
+				 size_t max) WEIR_REQUIRES(pool->mu);
+/* Push: how many jobs of the queue are still in the inbox. */
+uint64_t weir__inbox_len_locked(weir_pool *pool) WEIR_REQUIRES(pool->mu);
+/* Push: move jobs out of the inbox, up to max of them, into records. */
+size_t weir__inbox_take_locked(weir_pool *pool, struct weir_record **records,
+			       size_t max) WEIR_REQUIRES(pool->mu);
+/* Push: all of the inbox into the queues. */
+void weir__inbox_drain_locked(weir_pool *pool) WEIR_REQUIRES(pool->mu);
 /*
  * A held record that has a key: may it start?  If not it has been put aside
  * until another of its key ends.
@@ -406,6 +481,14 @@ weir__pool_level(const weir_pool *pool)
 	return (enum weir_level)weir__u32_load(&pool->level, WEIR_SEQ_CST);
 }
 
+/* Push: intake is shut and the last result has been taken. */
+static inline bool
+weir__pool_is_over(const weir_pool *pool)
+{
+	return weir__pool_level(pool) != WEIR_LEVEL_OPEN &&
+	       weir__pool_inside(pool) == 0;
+}
+
 /* Intake is shut and nothing is left that a worker could have to do. */
 bool weir__pool_is_finished(weir_pool *pool);
 bool weir__pool_is_finished_locked(weir_pool *pool) WEIR_REQUIRES(pool->mu);
@@ -417,11 +500,15 @@ bool weir__pool_is_finished_locked(weir_pool *pool) WEIR_REQUIRES(pool->mu);
 WEIR_NODISCARD struct weir_park *weir__pool_notify_locked(weir_pool *pool)
 	WEIR_REQUIRES(pool->mu);
 void weir__pool_notify(weir_pool *pool);
+/* Push: is there anything a worker might do, were it let? */
+bool weir__pool_has_waiting_locked(weir_pool *pool) WEIR_REQUIRES(pool->mu);
+/* Make the timekeeper look again. */
+void weir__pool_wake_keeper_locked(weir_pool *pool) WEIR_REQUIRES(pool->mu);
 void weir__pool_notify_all_locked(weir_pool *pool) WEIR_REQUIRES(pool->mu);
 /* After a job has left: tell everybody if it was the last one. */
 void weir__pool_notify_if_finished(weir_pool *pool);
 
-/* push.c, pull.c */
+/* submit.c */
 
 /*
  * A job to submit: in_size bytes, the first head_size of them from head.  id
@@ -441,11 +528,75 @@ WEIR_NODISCARD weir_status weir__pool_submit(weir_pool *pool,
 					     uint64_t *ret_id, weir_ctx *ctx,
 					     bool may_wait);
 
+/* push.c */
+
+/* Jobs in the queue, as far as this thread can see. */
+static inline uint64_t
+weir__pool_queued(const weir_pool *pool)
+{
+	/* In this order it comes out too large, never negative. */
+	uint64_t left = weir__u64_load(&pool->left, WEIR_SEQ_CST);
+
+	return weir__u64_load(&pool->accepted, WEIR_SEQ_CST) - left;
+}
+
+static inline bool
+weir__pool_is_short(const weir_pool *pool)
+{
+	return weir__u32_load(&pool->is_short, WEIR_RELAXED);
+}
+
+/*
+ * Wait, with mu held, for room or for results: patiently, for a while, if jobs
+ * are short, then in the other queue.  *patience is 0 before the first time.
+ */
+WEIR_NODISCARD weir_status weir__push_wait_locked(weir_pool *pool,
+						  struct weir_waitq *patient,
+						  struct weir_waitq *eager,
+						  int *patience, weir_ctx *ctx)
+	WEIR_REQUIRES(pool->mu);
+/* Wake all submitters and collectors that there is something for. */
+void weir__push_flush_locked(weir_pool *pool) WEIR_REQUIRES(pool->mu);
+/* A batch of plain jobs was timed: are jobs short? */
+void weir__push_adapt(struct weir_worker *w);
+/*
+ * Look for batches that have not moved since the last look, and take over what
+ * is stuck in them: jobs that were not begun go to the shelf, those that have
+ * ended to records, which has room for a batch; their number.  True in
+ * *ret_more: look again later.
+ */
+size_t weir__push_rescue_locked(weir_pool *pool, struct weir_record **records,
+				bool *ret_more) WEIR_REQUIRES(pool->mu);
+/* A worker that was written off as stuck is back. */
+void weir__push_count_in_locked(weir_pool *pool, struct weir_worker *w)
+	WEIR_REQUIRES(pool->mu);
+/* Give what a rescue has found. */
+void weir__push_give_rescued(weir_pool *pool, struct weir_record **records,
+			     size_t count);
+
+/* help.c */
+
+/*
+ * Run a batch of short jobs on this thread, in the slot of a worker that
+ * sleeps.  False: not with these jobs, or there are none, or no slot.
+ */
+bool weir__push_help(weir_pool *pool);
+
+/* batch.c */
+
+#define WEIR_CLAIM_NONE 0xffu
+
+/* Run w->batch[0 .. count - 1]; those that have ended are in front after. */
+size_t weir__batch_run(struct weir_worker *w, size_t count);
+/* Fill in the times of a job that ran in a batch begun and ended then. */
+void weir__batch_conclude(struct weir_record *record, int64_t began_ns,
+			  int64_t share_ns, int64_t now_ns);
+/* pull.c */
+
 extern const struct weir_ends weir__push_ends;
 extern const struct weir_ends weir__pull_ends;
-/* A batch took so long: how many at a time from now on, and by how many? */
-void weir__pull_adapt(struct weir_worker *w, size_t jobs, int64_t took_ns,
-		      int64_t each_ns);
+/* A batch was timed: are more workers needed? */
+void weir__pull_adapt(struct weir_worker *w);
 /* Count this worker among the active ones, or no more. */
 void weir__pull_set_active(struct weir_worker *w, bool active);
 /* Jobs that cost less than this are done faster by one worker than by two. */
@@ -481,6 +632,9 @@ bool weir__worker_must_leave(struct weir_worker *w);
  */
 int64_t weir__idle_deadline_locked(weir_pool *pool, int64_t looked_ns)
 	WEIR_REQUIRES(pool->mu);
+/* Be this worker, on this thread, until exit: it is whose slot the job has. */
+void weir__worker_enter(struct weir_worker *w);
+void weir__worker_exit(struct weir_worker *w);
 /* The two loops. */
 void weir__batch_loop(struct weir_worker *w);
 void weir__async_loop(struct weir_worker *w);

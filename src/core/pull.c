@@ -33,10 +33,7 @@
 
 /* Above this cost one more worker pays (below: WEIR_SHORT_JOB_NS). */
 #define LONG_JOB_NS 1000
-/* Batches grow while one takes less than the first, shrink above the second. */
-#define BATCH_SHORT_NS (5 * WEIR_US)
-#define BATCH_LONG_NS  (10 * WEIR_US)
-#define MONITOR_NS     (1 * WEIR_MS)
+#define MONITOR_NS  (1 * WEIR_MS)
 /*
  * A source that took this long may be one that waits: for so many takes after
  * that it is asked for one job at a time, so that none of them waits with it.
@@ -219,7 +216,7 @@ source_take(weir_pool *pool, struct weir_worker *w, size_t max, bool *hungry)
 	if (count > 0) {
 		int64_t before_ns = w->now_ns;
 
-		w->now_ns = weir_now_ns();
+		w->now_ns = weir__clock_now(&w->clock);
 		if (w->now_ns - before_ns > SOURCE_SLOW_NS) {
 			w->batch_want = 1;
 			w->batch_hold = SOURCE_SLOW_TAKES;
@@ -248,7 +245,7 @@ shelf_take(weir_pool *pool, struct weir_worker *w)
 		limit_return(pool);
 		return 0;
 	}
-	w->now_ns = weir_now_ns();
+	w->now_ns = weir__clock_now(&w->clock);
 	w->batch[0] = record;
 	return 1;
 }
@@ -419,7 +416,7 @@ weir__pull_rest(struct weir_worker *w)
 		w->cost_ns = LONG_JOB_NS;
 	}
 	weir__mutex_unlock(&pool->mu);
-	w->now_ns = weir_now_ns();
+	w->now_ns = weir__clock_now(&w->clock);
 }
 
 /* The monitor is woken last: somebody has to mind those who sleep on. */
@@ -442,40 +439,11 @@ weir__pull_wake_surplus_locked(weir_pool *pool)
 	weir__waitq_wake_all(&pool->monitor);
 }
 
-/* The largest fair share of what may be inside. */
-static uint32_t
-batch_most(const weir_pool *pool)
-{
-	uint32_t active = weir__u32_load(&pool->active, WEIR_RELAXED);
-	uint32_t most = weir__pool_capacity(pool) / (active > 0 ? active : 1);
-
-	if (most > pool->options.batch_max)
-		most = pool->options.batch_max;
-	return most > 0 ? most : 1;
-}
-
 void
-weir__pull_adapt(struct weir_worker *w, size_t jobs, int64_t took_ns,
-		 int64_t each_ns)
+weir__pull_adapt(struct weir_worker *w)
 {
 	weir_pool *pool = w->pool;
 
-	w->cost_ns = w->cost_ns < 0 ? each_ns
-				    : w->cost_ns + (each_ns - w->cost_ns) / 4;
-	if (took_ns > BATCH_LONG_NS) {
-		w->batch_want =
-			each_ns > BATCH_SHORT_NS ? 1 : w->batch_want / 2;
-		if (w->batch_want == 0)
-			w->batch_want = 1;
-	} else if (w->batch_hold > 0) {
-		w->batch_hold--;
-	} else if (took_ns < BATCH_SHORT_NS && jobs == w->batch_want &&
-		   jobs < WEIR_BATCH_MAX) {
-		uint32_t most = batch_most(pool);
-
-		w->batch_want =
-			2 * w->batch_want < most ? 2 * w->batch_want : most;
-	}
 	if (w->cost_ns > LONG_JOB_NS &&
 	    weir__u32_load(&pool->active, WEIR_RELAXED) <
 		    weir__u32_load(&pool->width, WEIR_RELAXED))

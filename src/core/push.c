@@ -1,11 +1,15 @@
 /*
- * The push form: submit and next.
+ * The push form from the workers' side: taking jobs, giving results, and
+ * taking over what is stuck.  submit.c is the way in, next.c the way out.
  *
- * Design.  Submitted jobs wait in one queue for each priority, results in
- * one list; both are lists of the same records.  A worker takes a job only
- * when there is room for its result, so finishing never waits:
+ * Design.  Submitted jobs wait in the inbox, a ring that submitters fill
+ * without the pool's lock, and from there go straight into a worker's batch.
+ * Only while something has to be sorted out - priorities, keys, a rate limit,
+ * jobs on the shelf - are they moved into the queues first and taken one by
+ * one.  A worker takes a job only when there is room for its result, so
+ * finishing never waits:
  *
- *      inside - queued < results_max      before a job leaves the queue
+ *      left - delivered - handed back < results_max    before a job leaves
  *
  * and with results_max >= workers no slot stays empty for want of a consumer
  * that is itself waiting for that slot.
@@ -13,24 +17,53 @@
  * With a `done` callback there are no results to wait; the callback runs on
  * the worker, which holds its slot until it returns.
  *
- * Locking.  Everything is under the pool's mu, except that callbacks run
- * without it.
+ * Who is woken when is in README.md under "Few wake-ups".
+ *
+ * Locking.  Under the pool's mu, except that callbacks run without it.
  */
 #include "core/pool.h"
 
 #include "base/assert.h"
-#include "sync/clock.h"
+#include "sync/data.h"
 
-#include <string.h>
+/* Below, and above, this cost jobs are short, and are so no more. */
+#define SHORT_NS 1500
+#define LONG_NS  3000
+/* How long a submitter or a collector is patient, each time. */
+#define PATIENCE_NS (500 * WEIR_US)
+/* After so many times in vain it wants to be woken for each single thing. */
+#define PATIENCE_MAX 3
 
-/* A job may leave the queue: there is a place for its result. */
-static bool has_result_room_locked(weir_pool *pool) WEIR_REQUIRES(pool->mu);
-
-static bool
-has_result_room_locked(weir_pool *pool)
+/* How many jobs may leave the queue: there is a place for their results. */
+static size_t
+result_room(const weir_pool *pool)
 {
-	return weir__pool_inside(pool) - pool->count[WEIR_PLACE_QUEUED] <
-	       pool->results_max;
+	uint64_t out = weir__u64_load(&pool->delivered, WEIR_SEQ_CST) +
+		       weir__u64_load(&pool->handed_back, WEIR_SEQ_CST);
+	uint64_t begun = weir__u64_load(&pool->left, WEIR_RELAXED) - out;
+
+	return begun < pool->results_max ? pool->results_max - (size_t)begun
+					 : 0;
+}
+
+/*
+ * The same, and if there is none, say so: whoever delivers next tells us.
+ * Said, then looked again; there, delivered, then looked (README.md).
+ */
+static size_t result_room_or_ask_locked(weir_pool *pool)
+	WEIR_REQUIRES(pool->mu);
+
+static size_t
+result_room_or_ask_locked(weir_pool *pool)
+{
+	size_t room = result_room(pool);
+
+	if (room > 0)
+		return room;
+	weir__u32_store(
+		&pool->wants_room, 1,
+		WEIR_ORDER(ROOM_ASK_ORDER, WEIR_SEQ_CST, WEIR_RELEASE_ORDER));
+	return WEIR_MUTATED(ROOM_LOOK_AGAIN) ? 0 : result_room(pool);
 }
 
 /* The next job that may start now, limits apart. */
@@ -42,7 +75,8 @@ next_locked(weir_pool *pool, int64_t now_ns)
 {
 	struct weir_record *record = weir__shelf_take_locked(pool, now_ns);
 
-	while (!record && has_result_room_locked(pool)) {
+	while (!record && weir__pool_queued(pool) > 0 &&
+	       result_room_or_ask_locked(pool) > 0) {
 		record = weir__queue_take_locked(pool);
 		if (!record)
 			break;
@@ -69,285 +103,377 @@ limit_admits_locked(weir_pool *pool, struct weir_record *record, int64_t now_ns)
 	return false;
 }
 
+/* One job, when they have to be sorted out. */
+static size_t take_sorted_locked(weir_pool *pool, struct weir_worker *w)
+	WEIR_REQUIRES(pool->mu);
+
+static size_t
+take_sorted_locked(weir_pool *pool, struct weir_worker *w)
+{
+	struct weir_record *record;
+
+	weir__inbox_drain_locked(pool);
+	record = next_locked(pool, w->now_ns);
+	if (!record || !limit_admits_locked(pool, record, w->now_ns))
+		return 0;
+	w->batch[0] = record;
+	return 1;
+}
+
+/* Must jobs be sorted out, or does the oldest always come first? */
+static bool is_sorted_locked(const weir_pool *pool, int64_t now_ns)
+	WEIR_REQUIRES(pool->mu);
+
+static bool
+is_sorted_locked(const weir_pool *pool, int64_t now_ns)
+{
+	return pool->options.limit || pool->options.key_slots > 0 ||
+	       weir__u32_load(&pool->is_ranked, WEIR_RELAXED) ||
+	       pool->count[WEIR_PLACE_QUEUED] > 0 ||
+	       (int64_t)weir__u64_load(&pool->shelf_due_ns, WEIR_RELAXED) <=
+		       now_ns;
+}
+
+/* Jobs from the inbox, as they come. */
+static size_t take_plain_locked(weir_pool *pool, struct weir_worker *w,
+				size_t max) WEIR_REQUIRES(pool->mu);
+
+static size_t
+take_plain_locked(weir_pool *pool, struct weir_worker *w, size_t max)
+{
+	size_t room, count;
+
+	if (weir__inbox_len_locked(pool) == 0)
+		return 0;
+	room = result_room_or_ask_locked(pool);
+	count = weir__inbox_take_locked(pool, w->batch,
+					room < max ? room : max);
+	/* Release: the inbox's slots were read; pairs with has_room(). */
+	if (count > 0)
+		weir__u64_store(&pool->left,
+				weir__u64_load(&pool->left, WEIR_RELAXED) +
+					count,
+				WEIR_ORDER(INBOX_LEFT_ORDER, WEIR_RELEASE_ORDER,
+					   WEIR_RELAXED));
+	return count;
+}
+
+/* So many of those who wait there, at most. */
+static void
+wake_some(struct weir_waitq *q, uint64_t count)
+{
+	for (; count > 0 && q->len > 0; count--)
+		weir__kick(weir__waitq_wake_one(q));
+}
+
 /*
- * One submitter for each place that is free.  Under the lock, unlike other
- * wake-ups, because it may be several: jobs that wait for their keys leave
- * the queue without starting.
+ * One submitter for each place that is free, the patient ones only when half
+ * of the queue is.  Under the lock, unlike other wake-ups, because it may be
+ * several.
  */
-static void wake_submitters_locked(weir_pool *pool) WEIR_REQUIRES(pool->mu);
+static void wake_submitters_locked(weir_pool *pool, uint64_t queued)
+	WEIR_REQUIRES(pool->mu);
 
 static void
-wake_submitters_locked(weir_pool *pool)
+wake_submitters_locked(weir_pool *pool, uint64_t queued)
 {
-	uint32_t queued = pool->count[WEIR_PLACE_QUEUED];
+	uint64_t most = pool->options.queue;
 
-	for (; queued < pool->options.queue && pool->room.len > 0; queued++)
-		weir__kick(weir__waitq_wake_one(&pool->room));
+	if (queued >= most || WEIR_MUTATED(WAKE_SUBMITTER))
+		return;
+	wake_some(&pool->room, most - queued);
+	if (!weir__pool_is_short(pool) || 2 * queued <= most)
+		wake_some(&pool->room_patient, most - queued);
+}
+
+void
+weir__push_flush_locked(weir_pool *pool)
+{
+	uint64_t queued = weir__pool_queued(pool);
+
+	if (WEIR_MUTATED(FLUSH))
+		return;
+	wake_some(&pool->taken_patient, pool->count[WEIR_PLACE_RESULT]);
+	if (queued < pool->options.queue)
+		wake_some(&pool->room_patient, pool->options.queue - queued);
+}
+
+/*
+ * With jobs in hand: who else has to know?  While jobs are short, one worker
+ * that minds the rest is enough; else the next worker, if there is more.
+ */
+static struct weir_park *wake_helpers_locked(weir_pool *pool, uint64_t queued)
+	WEIR_REQUIRES(pool->mu);
+
+static struct weir_park *
+wake_helpers_locked(weir_pool *pool, uint64_t queued)
+{
+	if (WEIR_MUTATED(WAKE_NEXT_WORKER))
+		return NULL;
+	if (weir__pool_is_short(pool)) {
+		if (!weir__u32_load(&pool->armed, WEIR_RELAXED))
+			return weir__pool_notify_locked(pool);
+		return NULL;
+	}
+	if (queued > 0 && weir__u32_load(&pool->sleepers, WEIR_SEQ_CST) > 0)
+		return weir__pool_notify_locked(pool);
+	return NULL;
 }
 
 static size_t
 push_take(weir_pool *pool, struct weir_worker *w, size_t max, bool *hungry)
 {
-	struct weir_record *record;
+	struct weir_park *wake = NULL;
+	uint64_t queued;
+	size_t count;
 
-	(void)max; /* batches are for the pull form */
 	*hungry = false;
-	w->now_ns = weir_now_ns();
+	w->now_ns = pool->async ? weir_now_ns() : weir__clock_now(&w->clock);
 	weir__mutex_lock(&pool->mu);
-	record = next_locked(pool, w->now_ns);
-	if (record && !limit_admits_locked(pool, record, w->now_ns))
-		record = NULL;
-	wake_submitters_locked(pool);
-	weir__pool_check_locked(pool);
-	weir__mutex_unlock(&pool->mu);
-	if (!record)
-		return 0;
-	/* Accepted since we looked at the clock? Then it is that late. */
-	if (w->now_ns < record->accepted_ns)
-		w->now_ns = record->accepted_ns;
-	w->batch[0] = record;
-	return 1;
-}
-
-/* Delivered: the record's job is over and its place free again. */
-static void deliver_locked(weir_pool *pool, struct weir_record *record)
-	WEIR_REQUIRES(pool->mu);
-
-static void
-deliver_locked(weir_pool *pool, struct weir_record *record)
-{
-	weir__record_put_locked(pool, record);
-	weir__u64_bump(&pool->delivered, 1);
-}
-
-static void count_end_locked(weir_pool *pool, const struct weir_record *record)
-	WEIR_REQUIRES(pool->mu);
-
-static void
-count_end_locked(weir_pool *pool, const struct weir_record *record)
-{
-	if (record->result.status == WEIR_OK)
-		weir__u64_bump(&pool->ok, 1);
+	weir__push_count_in_locked(pool, w);
+	if (is_sorted_locked(pool, w->now_ns))
+		count = take_sorted_locked(pool, w);
 	else
-		weir__u64_bump(&pool->failed, 1);
-}
-
-/* Finish one record; what is to be woken is kicked with the lock given back. */
-static void
-push_give_one(weir_pool *pool, struct weir_record *record)
-{
-	struct weir_park *collector = NULL, *worker = NULL;
-
-	if (pool->options.done)
-		pool->options.done(&record->result, record->in, record->out,
-				   pool->options.user);
-	weir__record_clear(record);
-	weir__mutex_lock(&pool->mu);
-	count_end_locked(pool, record);
-	if (weir__key_release_locked(pool, record) || pool->options.done)
-		worker = weir__pool_notify_locked(pool);
-	if (pool->options.done) {
-		deliver_locked(pool, record);
-	} else {
-		weir__record_finish_locked(pool, record);
-		collector = weir__waitq_wake_one(&pool->taken);
-	}
-	if (weir__pool_is_finished_locked(pool))
-		weir__pool_notify_all_locked(pool);
+		count = take_plain_locked(pool, w, max);
+	queued = weir__pool_queued(pool);
+	if (count == 0)
+		weir__push_flush_locked(pool);
+	else
+		wake = wake_helpers_locked(pool, queued);
+	wake_submitters_locked(pool, queued);
+	w->batch_len = (uint32_t)count;
 	weir__pool_check_locked(pool);
 	weir__mutex_unlock(&pool->mu);
-	weir__kick(collector);
-	weir__kick(worker);
+	weir__kick(wake);
+	/* Accepted since we looked at the clock? Then it is that late. */
+	if (count > 0 && w->now_ns < w->batch[count - 1]->accepted_ns)
+		w->now_ns = w->batch[count - 1]->accepted_ns;
+	return count;
+}
+
+/* What the host and the submitter's context have to do with them ends here. */
+static uint64_t
+part_with(weir_pool *pool, struct weir_record **records, size_t count)
+{
+	uint64_t ok = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		struct weir_record *record = records[i];
+
+		if (pool->options.done)
+			pool->options.done(&record->result, record->in,
+					   record->out, pool->options.user);
+		weir__record_clear(record);
+		ok += record->result.status == WEIR_OK;
+	}
+	return ok;
+}
+
+/* Into the results, or, with `done`, out of the books. */
+static void put_out_locked(weir_pool *pool, struct weir_record **records,
+			   size_t count) WEIR_REQUIRES(pool->mu);
+
+static void
+put_out_locked(weir_pool *pool, struct weir_record **records, size_t count)
+{
+	if (!pool->options.done) {
+		for (size_t i = 0; i < count; i++)
+			weir__record_finish_locked(pool, records[i]);
+		return;
+	}
+	pool->count[WEIR_PLACE_HELD] -= (uint32_t)count;
+	pool->gone += count;
+	weir__records_return(pool, records, count);
+	weir__u64_add(&pool->delivered, count, WEIR_SEQ_CST);
+}
+
+/* Collectors: for each result while jobs are long, else when half full. */
+static void wake_collectors_locked(weir_pool *pool, size_t count)
+	WEIR_REQUIRES(pool->mu);
+
+static void
+wake_collectors_locked(weir_pool *pool, size_t count)
+{
+	uint32_t results = pool->count[WEIR_PLACE_RESULT];
+
+	if (WEIR_MUTATED(WAKE_COLLECTOR))
+		return;
+	wake_some(&pool->taken, count);
+	if (!weir__pool_is_short(pool) || 2 * results >= pool->results_max)
+		wake_some(&pool->taken_patient, results);
 }
 
 static void
 push_give(weir_pool *pool, struct weir_worker *w, struct weir_record **records,
 	  size_t count)
 {
+	uint64_t ok = part_with(pool, records, count);
+	struct weir_park *worker = NULL;
+	bool freed = pool->options.done;
+
 	(void)w;
-	for (size_t i = 0; i < count; i++)
-		push_give_one(pool, records[i]);
+	weir__mutex_lock(&pool->mu);
+	weir__u64_bump(&pool->ok, ok);
+	weir__u64_bump(&pool->failed, count - ok);
+	for (size_t i = 0; i < count && pool->options.key_slots > 0; i++)
+		freed |= weir__key_release_locked(pool, records[i]);
+	put_out_locked(pool, records, count);
+	/* A key is free, or, with `done`, a place: for the others. */
+	if (freed && weir__pool_has_waiting_locked(pool))
+		worker = weir__pool_notify_locked(pool);
+	wake_collectors_locked(pool, count);
+	if (weir__pool_is_finished_locked(pool))
+		weir__pool_notify_all_locked(pool);
+	weir__pool_check_locked(pool);
+	weir__mutex_unlock(&pool->mu);
+	weir__kick(worker);
 }
 
 const struct weir_ends weir__push_ends = {push_take, push_give};
 
-/* Wait until the queue has room: OK, or why not. */
-static weir_status wait_room_locked(weir_pool *pool, weir_ctx *ctx)
+weir_status
+weir__push_wait_locked(weir_pool *pool, struct weir_waitq *patient,
+		       struct weir_waitq *eager, int *patience, weir_ctx *ctx)
+{
+	struct weir_record *rescued[WEIR_BATCH_MAX];
+	weir_status status;
+	bool more = false;
+	size_t count;
+
+	if (!weir__pool_is_short(pool) || *patience >= PATIENCE_MAX)
+		return weir__waitq_wait(eager, &pool->mu, ctx, WEIR_FOREVER);
+	status = weir__waitq_wait(patient, &pool->mu, ctx,
+				  weir_now_ns() + PATIENCE_NS);
+	if (status != WEIR_BUSY)
+		return status;
+	/* Nothing for so long, and yet jobs are short? One of them is not. */
+	count = weir__push_rescue_locked(pool, rescued, &more);
+	if (!more)
+		++*patience;
+	if (count > 0) {
+		weir__mutex_unlock(&pool->mu);
+		weir__push_give_rescued(pool, rescued, count);
+		weir__mutex_lock(&pool->mu);
+	}
+	return WEIR_OK;
+}
+
+void
+weir__push_adapt(struct weir_worker *w)
+{
+	weir_pool *pool = w->pool;
+	bool is_short = weir__pool_is_short(pool);
+
+	/* A callback may take any time, and what waits for it is not timed. */
+	if (pool->async || pool->options.done)
+		return;
+	if (!is_short && w->cost_ns < SHORT_NS)
+		weir__u32_store(&pool->is_short, 1, WEIR_RELAXED);
+	else if (is_short && w->cost_ns > LONG_NS)
+		weir__u32_store(&pool->is_short, 0, WEIR_RELAXED);
+}
+
+/*
+ * A worker that is stuck in a job is not going to look for others.  One that is
+ * lent sleeps, and was not counted anyway.
+ */
+static void write_off_locked(weir_pool *pool, struct weir_worker *w)
 	WEIR_REQUIRES(pool->mu);
 
-static weir_status
-wait_room_locked(weir_pool *pool, weir_ctx *ctx)
-{
-	int64_t began_ns = 0;
-	weir_status status = WEIR_OK;
-
-	while (status == WEIR_OK && weir__pool_level(pool) == WEIR_LEVEL_OPEN &&
-	       pool->count[WEIR_PLACE_QUEUED] >= pool->options.queue) {
-		if (weir__worker_is_of(pool))
-			return WEIR_DEADLOCK;
-		if (began_ns == 0)
-			began_ns = weir_now_ns();
-		status = weir__waitq_wait(&pool->room, &pool->mu, ctx,
-					  WEIR_FOREVER);
-	}
-	if (began_ns != 0)
-		pool->blocked_ns += weir_now_ns() - began_ns;
-	if (weir__pool_level(pool) != WEIR_LEVEL_OPEN)
-		return WEIR_CLOSED;
-	return status;
-}
-
-/* Accept a job; there is room for it. */
-static uint64_t accept_locked(weir_pool *pool, const struct weir_input *in,
-			      const weir_job_options *options, weir_ctx *ctx,
-			      int64_t now_ns) WEIR_REQUIRES(pool->mu);
-
-static uint64_t
-accept_locked(weir_pool *pool, const struct weir_input *in,
-	      const weir_job_options *options, weir_ctx *ctx, int64_t now_ns)
-{
-	struct weir_record *record = weir__record_get_locked(pool);
-	uint64_t id;
-
-	/* There are queue + results_max records; see the file's head. */
-	weir_assert(record);
-	weir__u64_bump(&pool->accepted, 1);
-	id = in->id ? in->id : weir__u64_load(&pool->accepted, WEIR_RELAXED);
-	weir__record_accept(record, options, id);
-	record->accepted_ns = now_ns;
-	record->submit_ctx = weir_ctx_ref(ctx);
-	if (in->head_size > 0)
-		memcpy(record->in, in->head, in->head_size);
-	if (pool->options.in_size > in->head_size) {
-		weir_assert(in->body);
-		memcpy((unsigned char *)record->in + in->head_size, in->body,
-		       pool->options.in_size - in->head_size);
-	}
-	weir__record_enqueue_locked(pool, record);
-	return id;
-}
-
-weir_status
-weir__pool_submit(weir_pool *pool, const struct weir_input *in,
-		  const weir_job_options *options, uint64_t *ret_id,
-		  weir_ctx *ctx, bool may_wait)
-{
-	weir_job_options copy = WEIR_JOB_OPTIONS_INIT;
-	struct weir_park *wake = NULL;
-	int64_t now_ns = weir_now_ns();
-	weir_status status = WEIR_OK;
-	uint64_t id = 0;
-
-	if (pool->pull || (!in->body && pool->options.in_size > in->head_size))
-		return WEIR_INVAL;
-	if (options && (!weir__options_copy(&copy, sizeof(copy), options,
-					    options->size, sizeof(size_t)) ||
-			!weir__job_options_are_valid(&copy)))
-		return WEIR_INVAL;
-	weir__mutex_lock(&pool->mu);
-	if (weir__pool_level(pool) != WEIR_LEVEL_OPEN)
-		status = WEIR_CLOSED;
-	else if (pool->count[WEIR_PLACE_QUEUED] >= pool->options.queue) {
-		status = may_wait ? wait_room_locked(pool, ctx) : WEIR_BUSY;
-		now_ns = weir_now_ns();
-	}
-	if (status == WEIR_OK) {
-		id = accept_locked(pool, in, &copy, ctx, now_ns);
-		wake = weir__pool_notify_locked(pool);
-	}
-	weir__pool_check_locked(pool);
-	weir__mutex_unlock(&pool->mu);
-	weir__kick(wake);
-	if (status == WEIR_OK && ret_id)
-		*ret_id = id;
-	return status;
-}
-
-weir_status
-weir_pool_submit(weir_pool *pool, const void *in, uint64_t *ret_id,
-		 weir_ctx *ctx)
-{
-	const struct weir_input input = {.body = in};
-
-	return weir__pool_submit(pool, &input, NULL, ret_id, ctx, true);
-}
-
-weir_status
-weir_pool_submit_with(weir_pool *pool, const void *in,
-		      const weir_job_options *options, uint64_t *ret_id,
-		      weir_ctx *ctx)
-{
-	const struct weir_input input = {.body = in};
-
-	return weir__pool_submit(pool, &input, options, ret_id, ctx, true);
-}
-
-weir_status
-weir_pool_try_submit(weir_pool *pool, const void *in,
-		     const weir_job_options *options, uint64_t *ret_id,
-		     weir_ctx *ctx)
-{
-	const struct weir_input input = {.body = in};
-
-	return weir__pool_submit(pool, &input, options, ret_id, ctx, false);
-}
-
-/* The error text is the long part, and mostly empty. */
 static void
-copy_result(weir_result *dest, const weir_result *src)
+write_off_locked(weir_pool *pool, struct weir_worker *w)
 {
-	memcpy(dest, src, offsetof(weir_result, error));
-	memcpy(dest->error, src->error, strlen(src->error) + 1);
+	if (w->written_off || w->lent)
+		return;
+	w->written_off = true;
+	weir__u32_sub(&pool->watchful, 1, WEIR_SEQ_CST);
 }
 
-static weir_status
-next(weir_pool *pool, weir_result *ret, void *ret_out, weir_ctx *ctx,
-     bool may_wait)
+void
+weir__push_count_in_locked(weir_pool *pool, struct weir_worker *w)
 {
-	struct weir_park *wake = NULL;
-	struct weir_record *record;
-	weir_status status = WEIR_OK;
+	if (!w->written_off)
+		return;
+	w->written_off = false;
+	weir__u32_add(&pool->watchful, 1, WEIR_SEQ_CST);
+}
 
-	if (pool->pull || pool->options.done)
-		return WEIR_INVAL;
-	weir__mutex_lock(&pool->mu);
-	while (pool->count[WEIR_PLACE_RESULT] == 0 && status == WEIR_OK) {
-		if (weir__pool_level(pool) != WEIR_LEVEL_OPEN &&
-		    weir__pool_inside(pool) == 0)
-			status = WEIR_CLOSED;
-		else if (!may_wait)
-			status = WEIR_BUSY;
-		else if (weir__worker_is_of(pool))
-			status = WEIR_DEADLOCK;
-		else
-			status = weir__waitq_wait(&pool->taken, &pool->mu, ctx,
-						  WEIR_FOREVER);
+/*
+ * The batch of a worker, if it is stuck: the claim is taken from it, so that
+ * it goes on with no more than the job it is in.
+ */
+static uint32_t seize_locked(weir_pool *pool, struct weir_worker *w,
+			     bool *ret_more) WEIR_REQUIRES(pool->mu);
+
+static uint32_t
+seize_locked(weir_pool *pool, struct weir_worker *w, bool *ret_more)
+{
+	/* Acquire: what it did before it claimed; pairs with batch.c. */
+	uint32_t claim = weir__u32_load(&w->claim, WEIR_ACQUIRE_ORDER);
+	uint32_t begun = claim & 0xff;
+
+	if (begun == WEIR_CLAIM_NONE)
+		return 0;
+	*ret_more |= w->batch_len > 1;
+	if (claim != w->claim_seen) {
+		w->claim_seen = claim;
+		return 0;
 	}
-	record = weir__record_take_result_locked(pool);
-	if (record) {
-		copy_result(ret, &record->result);
-		if (ret_out && pool->options.out_size > 0)
-			memcpy(ret_out, record->out, pool->options.out_size);
-		deliver_locked(pool, record);
-		wake = weir__pool_notify_locked(pool);
-		if (weir__pool_is_finished_locked(pool))
-			weir__pool_notify_all_locked(pool);
-		status = WEIR_OK;
+	write_off_locked(pool, w);
+	if (begun == 0 || w->batch_len < 2 ||
+	    !weir__u32_cas(&w->claim, claim, claim | WEIR_CLAIM_NONE,
+			   WEIR_ACQ_REL))
+		return 0;
+	return begun;
+}
+
+/* What is seized goes where it belongs; those that have ended are counted. */
+static size_t sort_out_locked(weir_pool *pool, struct weir_worker *w,
+			      uint32_t begun, struct weir_record **records)
+	WEIR_REQUIRES(pool->mu);
+
+static size_t
+sort_out_locked(weir_pool *pool, struct weir_worker *w, uint32_t begun,
+		struct weir_record **records)
+{
+	size_t count = 0;
+
+	/* The last that was begun is the one it is in. */
+	for (uint32_t i = 0; i + 1 < begun; i++)
+		if (w->batch[i])
+			records[count++] = w->batch[i];
+	for (uint32_t i = w->batch_len; i > begun; i--)
+		weir__record_make_next_locked(pool, w->batch[i - 1]);
+	return count;
+}
+
+size_t
+weir__push_rescue_locked(weir_pool *pool, struct weir_record **records,
+			 bool *ret_more)
+{
+	size_t count = 0;
+
+	for (uint32_t i = 0; i < pool->worker_count && count == 0; i++) {
+		struct weir_worker *w = pool->workers[i];
+		uint32_t begun = seize_locked(pool, w, ret_more);
+
+		if (begun == 0)
+			continue;
+		count = sort_out_locked(pool, w, begun, records);
+		weir__u32_store(&pool->is_short, 0, WEIR_RELAXED);
+		weir__kick(weir__pool_notify_locked(pool));
 	}
-	weir__pool_check_locked(pool);
-	weir__mutex_unlock(&pool->mu);
-	weir__kick(wake);
-	return status;
+	return count;
 }
 
-weir_status
-weir_pool_next(weir_pool *pool, weir_result *ret, void *ret_out, weir_ctx *ctx)
+void
+weir__push_give_rescued(weir_pool *pool, struct weir_record **records,
+			size_t count)
 {
-	return next(pool, ret, ret_out, ctx, true);
-}
+	int64_t now_ns = weir_now_ns();
 
-weir_status
-weir_pool_try_next(weir_pool *pool, weir_result *ret, void *ret_out)
-{
-	return next(pool, ret, ret_out, NULL, false);
+	for (size_t i = 0; i < count; i++)
+		weir__batch_conclude(records[i], now_ns, 0, now_ns);
+	if (count > 0)
+		push_give(pool, NULL, records, count);
 }

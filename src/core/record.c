@@ -6,7 +6,7 @@
  * records are taken when the pool is made, which is what bounds it.
  *
  *        accept            take              end
- *      FREE ---> QUEUED ---------> HELD ------------> RESULT ---> FREE
+ *      FREE ---> (QUEUED) -------> HELD ------------> RESULT ---> FREE
  *         \                       ^ ^ \ failed           next
  *          \ pull form           /  |  v
  *           `------> HELD      READY  BACKOFF
@@ -14,6 +14,9 @@
  *                       v  key   |      v
  *                      KEYED ----+   HELD, or KEYED
  *
+ * In push form a submitter fills a record that is in nobody's books and puts
+ * it into the inbox, a ring; whoever holds mu takes it out from there, mostly
+ * straight into HELD.  Free records come back to submitters over a stack.
  * "The shelf" is READY, KEYED and BACKOFF: jobs that have begun or have been
  * taken out of the queue, and cannot run just now.
  *
@@ -23,9 +26,9 @@
 #include "core/pool.h"
 
 #include "base/assert.h"
+#include "sync/data.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 void *
 weir__pool_chunk_locked(weir_pool *pool, size_t bytes)
@@ -79,6 +82,58 @@ keys_grow_locked(weir_pool *pool, size_t count)
 	return WEIR_OK;
 }
 
+/*
+ * A ring for results with a place for every record.  It grows while pools are
+ * resized, and what waits in it moves along.
+ */
+static WEIR_NODISCARD weir_status results_grow_locked(weir_pool *pool,
+						      size_t count)
+	WEIR_REQUIRES(pool->mu);
+
+static weir_status
+results_grow_locked(weir_pool *pool, size_t count)
+{
+	struct weir_record **ring;
+	size_t places = 1;
+
+	while (places < count)
+		places *= 2;
+	if (pool->pull || (pool->results && places <= pool->results_mask + 1u))
+		return WEIR_OK;
+	ring = weir__pool_chunk_locked(pool, places * sizeof(*ring));
+	if (!ring)
+		return WEIR_NOMEM;
+	for (uint32_t i = 0; i < pool->count[WEIR_PLACE_RESULT]; i++)
+		ring[i] = pool->results[(pool->results_head + i) &
+					pool->results_mask];
+	pool->results = ring;
+	pool->results_head = 0;
+	pool->results_mask = (uint32_t)places - 1;
+	return WEIR_OK;
+}
+
+/* A new record, in memory for its payload and itself. */
+static void record_init_locked(weir_pool *pool, unsigned char *memory)
+	WEIR_REQUIRES(pool->mu);
+
+static void
+record_init_locked(weir_pool *pool, unsigned char *memory)
+{
+	struct weir_record *record = (void *)(memory + pool->payload_size);
+
+	record->pool = pool;
+	record->in = memory;
+	record->out = memory + pool->out_offset;
+	weir__list_init(&record->link);
+	weir__watch_init(&record->watch, record_fire);
+	if (!pool->pull) {
+		weir__records_return(pool, &record, 1);
+		return;
+	}
+	weir__list_append(&pool->free, &record->link);
+	pool->count[WEIR_PLACE_FREE]++;
+}
+
 weir_status
 weir__records_grow_locked(weir_pool *pool, size_t count)
 {
@@ -86,27 +141,22 @@ weir__records_grow_locked(weir_pool *pool, size_t count)
 
 	if (count == 0)
 		return WEIR_OK;
-	if (count > SIZE_MAX / pool->record_stride)
+	if (count > SIZE_MAX / pool->record_stride - 1)
 		return WEIR_NOMEM;
 	if (!weir__heap_reserve(&pool->backoff, pool->record_count + count))
 		return WEIR_NOMEM;
-	if (keys_grow_locked(pool, count) != WEIR_OK)
+	if (keys_grow_locked(pool, count) != WEIR_OK ||
+	    results_grow_locked(pool, pool->record_count + count) != WEIR_OK)
 		return WEIR_NOMEM;
-	memory = weir__pool_chunk_locked(pool, count * pool->record_stride);
+	memory = weir__pool_chunk_locked(pool,
+					 (count + 1) * pool->record_stride);
 	if (!memory)
 		return WEIR_NOMEM;
-	for (size_t i = 0; i < count; i++) {
-		struct weir_record *record =
-			(void *)(memory + i * pool->record_stride);
-
-		record->pool = pool;
-		record->in = (unsigned char *)record + pool->in_offset;
-		record->out = (unsigned char *)record + pool->out_offset;
-		weir__watch_init(&record->watch, record_fire);
-		weir__list_append(&pool->free, &record->link);
-	}
+	/* To the next line of the cache; there is one record's room for it. */
+	memory += WEIR_CACHE_LINE - (uintptr_t)memory % WEIR_CACHE_LINE;
+	for (size_t i = 0; i < count; i++)
+		record_init_locked(pool, memory + i * pool->record_stride);
 	pool->record_count += count;
-	pool->count[WEIR_PLACE_FREE] += (uint32_t)count;
 	return WEIR_OK;
 }
 
@@ -140,9 +190,79 @@ weir__record_put_locked(weir_pool *pool, struct weir_record *record)
 {
 	weir_assert(record->place == WEIR_PLACE_HELD);
 	weir_assert(!record->key_held && !record->watch.ctx);
+	if (!pool->pull) {
+		weir_assert(pool->count[WEIR_PLACE_HELD] > 0);
+		pool->count[WEIR_PLACE_HELD]--;
+		pool->gone++;
+		weir__records_return(pool, &record, 1);
+		return;
+	}
 	move_locked(pool, record, WEIR_PLACE_FREE);
 	/* In front: the record that was used last is the one in the cache. */
 	weir__list_prepend(&pool->free, &record->link);
+}
+
+/*
+ * A stack that many push to and one at a time takes whole, so that a pointer
+ * that is popped and pushed again (the ABA of such stacks) does no harm.
+ */
+void
+weir__records_return(weir_pool *pool, struct weir_record **records,
+		     size_t count)
+{
+	struct weir_list *first = &records[0]->link;
+	struct weir_list *last = &records[count - 1]->link;
+	uint64_t top;
+
+	for (size_t i = 0; i < count; i++) {
+		weir__data_write(records[i]);
+		if (i + 1 < count)
+			records[i]->link.next = &records[i + 1]->link;
+	}
+	do {
+		top = weir__u64_load(&pool->returned, WEIR_RELAXED);
+		last->next = weir__pointer_of(top);
+		/* Release: pairs with the exchange in spare_get(). */
+	} while (!weir__u64_cas(
+		&pool->returned, top, weir__pointer_bits(first),
+		WEIR_ORDER(RETURN_ORDER, WEIR_RELEASE_ORDER, WEIR_RELAXED)));
+}
+
+uint64_t
+weir__inbox_len_locked(weir_pool *pool)
+{
+	/* Acquire: pairs with the publication in accept_locked(). */
+	return weir__u64_load(&pool->accepted,
+			      WEIR_ORDER(INBOX_TAKE_ORDER, WEIR_ACQUIRE_ORDER,
+					 WEIR_RELAXED)) -
+	       pool->fetched;
+}
+
+size_t
+weir__inbox_take_locked(weir_pool *pool, struct weir_record **records,
+			size_t max)
+{
+	uint64_t len = weir__inbox_len_locked(pool);
+	size_t count = len < max ? (size_t)len : max;
+
+	for (size_t i = 0; i < count; i++) {
+		records[i] =
+			pool->inbox[(pool->fetched + i) & pool->inbox_mask];
+		weir__data_write(records[i]);
+		WEIR_PLACE_SET(records[i], WEIR_PLACE_HELD);
+	}
+	pool->fetched += count;
+	pool->count[WEIR_PLACE_HELD] += (uint32_t)count;
+	return count;
+}
+
+void
+weir__inbox_drain_locked(weir_pool *pool)
+{
+	struct weir_record *record;
+
+	while (weir__inbox_take_locked(pool, &record, 1) > 0)
+		weir__record_enqueue_locked(pool, record);
 }
 
 /* READY has something: now.  Otherwise when the first back-off ends. */
@@ -224,22 +344,28 @@ record_fire(struct weir_watch *watch, weir_status status, const char *why)
 void
 weir__record_finish_locked(weir_pool *pool, struct weir_record *record)
 {
+	uint32_t at = pool->results_head + pool->count[WEIR_PLACE_RESULT];
+
 	weir_assert(record->place == WEIR_PLACE_HELD);
 	move_locked(pool, record, WEIR_PLACE_RESULT);
-	weir__list_append(&pool->results, &record->link);
+	pool->results[at & pool->results_mask] = record;
 }
 
-struct weir_record *
-weir__record_take_result_locked(weir_pool *pool)
+size_t
+weir__results_take_locked(weir_pool *pool, struct weir_record **records,
+			  size_t max)
 {
-	struct weir_list *link = weir__list_pop(&pool->results);
-	struct weir_record *record;
+	uint32_t count = pool->count[WEIR_PLACE_RESULT];
 
-	if (!link)
-		return NULL;
-	record = weir_container_of(link, struct weir_record, link);
-	move_locked(pool, record, WEIR_PLACE_HELD);
-	return record;
+	if (count > max)
+		count = (uint32_t)max;
+	for (uint32_t i = 0; i < count; i++)
+		records[i] = pool->results[(pool->results_head + i) &
+					   pool->results_mask];
+	pool->results_head += count;
+	pool->count[WEIR_PLACE_RESULT] -= count;
+	pool->gone += count;
+	return count;
 }
 
 /* Multiplying by an odd constant spreads keys that differ in few bits. */
@@ -374,6 +500,7 @@ weir__queue_take_locked(weir_pool *pool)
 			continue;
 		record = weir_container_of(link, struct weir_record, link);
 		move_locked(pool, record, WEIR_PLACE_HELD);
+		weir__u64_bump(&pool->left, 1);
 		return record;
 	}
 	return NULL;
@@ -437,6 +564,8 @@ weir__shelf_clear_locked(weir_pool *pool, struct weir_list *unstarted,
 	struct weir_heap_node *node;
 
 	weir__list_init(&rest);
+	if (!pool->pull)
+		weir__inbox_drain_locked(pool);
 	/* Whatever is in back-off has been attempted and goes to begun. */
 	while ((node = weir__heap_top(&pool->backoff)))
 		clear_one_locked(
@@ -455,6 +584,7 @@ weir__shelf_clear_locked(weir_pool *pool, struct weir_list *unstarted,
 		}
 	}
 	clear_list_locked(pool, &pool->ready, begun, &rest);
+	weir__u64_bump(&pool->left, pool->count[WEIR_PLACE_QUEUED]);
 	for (int i = 0; i < WEIR_PRIORITY_LAST; i++)
 		clear_list_locked(pool, &pool->queues[i], begun, &rest);
 	while ((link = weir__list_pop(&rest)))
@@ -479,13 +609,14 @@ weir__pool_check_locked(weir_pool *pool)
 
 	for (int i = 0; i < WEIR_PLACES; i++)
 		records += pool->count[i];
-	weir_assert(records == pool->record_count);
 	/*
-	 * In push form every job inside is a record in a place.  In pull form
-	 * workers keep spare records in hand and do not hold mu while they
-	 * count, so the books can only be compared at the end of a run.
+	 * In push form every job that is out of the inbox and not gone is a
+	 * record in a place.  In pull form workers keep spare records in hand
+	 * and do not hold mu while they count, so the books can only be
+	 * compared at the end of a run.
 	 */
-	if (!pool->pull)
-		weir_assert(weir__pool_inside(pool) ==
-			    records - pool->count[WEIR_PLACE_FREE]);
+	if (pool->pull)
+		weir_assert(records == pool->record_count);
+	else
+		weir_assert(records == pool->fetched - pool->gone);
 }

@@ -45,9 +45,11 @@ cancel_ctx(weir_pool *pool, weir_ctx **which, const char *why)
 void
 weir_pool_close(weir_pool *pool)
 {
+	weir__mutex_lock(&pool->submit_mu);
 	weir__mutex_lock(&pool->mu);
 	raise_locked(pool, WEIR_LEVEL_DRAIN);
 	weir__mutex_unlock(&pool->mu);
+	weir__mutex_unlock(&pool->submit_mu);
 	cancel_ctx(pool, &pool->intake_ctx, "intake closed");
 }
 
@@ -148,8 +150,10 @@ stop(weir_pool *pool, enum weir_level level, weir_unstarted_fn *unstarted,
 
 	weir__list_init(&unstarted_list);
 	weir__list_init(&begun);
+	weir__mutex_lock(&pool->submit_mu);
 	weir__mutex_lock(&pool->mu);
 	raise_locked(pool, level);
+	weir__mutex_unlock(&pool->submit_mu);
 	if (weir__pool_level(pool) >= WEIR_LEVEL_SOON)
 		weir__shelf_clear_locked(pool, &unstarted_list, &begun);
 	if (in_sink)
@@ -174,9 +178,10 @@ weir__pool_sweep(weir_pool *pool)
 
 	weir__mutex_lock(&pool->mu);
 	any = pool->count[WEIR_PLACE_READY] + pool->count[WEIR_PLACE_KEYED] +
-		      pool->count[WEIR_PLACE_BACKOFF] +
-		      pool->count[WEIR_PLACE_QUEUED] >
+		      pool->count[WEIR_PLACE_BACKOFF] >
 	      0;
+	if (!pool->pull)
+		any |= weir__pool_queued(pool) > 0;
 	if (any)
 		weir__shelf_clear_locked(pool, &unstarted, &begun);
 	weir__mutex_unlock(&pool->mu);

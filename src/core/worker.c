@@ -17,6 +17,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* How often the timekeeper looks whether short jobs get on. */
+#define WATCH_NS (1 * WEIR_MS)
+
 typedef struct weir_worker *worker_ptr;
 WEIR_THREAD_LOCAL(worker_ptr, worker_self)
 
@@ -24,6 +27,21 @@ struct weir_worker *
 weir__worker_self(void)
 {
 	return *worker_self();
+}
+
+void
+weir__worker_enter(struct weir_worker *w)
+{
+	struct weir_worker **self = worker_self();
+
+	w->outer = *self;
+	*self = w;
+}
+
+void
+weir__worker_exit(struct weir_worker *w)
+{
+	*worker_self() = w->outer;
 }
 
 bool
@@ -48,6 +66,8 @@ weir__worker_new_locked(weir_pool *pool)
 	w->batch_want = 1;
 	w->cost_ns = -1;
 	weir__list_init(&w->resting);
+	weir__list_init(&w->lend_link);
+	weir__u32_store(&w->claim, WEIR_CLAIM_NONE, WEIR_RELAXED);
 	weir__list_init(&w->new_slots);
 	weir__list_init(&w->free_slots);
 	weir__list_init(&w->busy_slots);
@@ -161,49 +181,143 @@ weir__idle_deadline_locked(weir_pool *pool, int64_t looked_ns)
 	return due_ns;
 }
 
+/* Jobs are short, and a worker is at them: does it get on? */
+static bool wants_watch_locked(weir_pool *pool) WEIR_REQUIRES(pool->mu);
+
+static bool
+wants_watch_locked(weir_pool *pool)
+{
+	return !pool->pull && weir__pool_is_short(pool) &&
+	       (weir__u32_load(&pool->watchful, WEIR_SEQ_CST) > 0 ||
+		weir__pool_queued(pool) > 0 ||
+		weir__u64_load(&pool->left, WEIR_RELAXED) != pool->keeper_seen);
+}
+
+/*
+ * A millisecond has passed.  Take over what is stuck, and say whether there is
+ * something that nobody else is going to take: jobs, no worker that is
+ * watchful, and none of them has left since the last look.
+ */
+static bool watch_locked(weir_pool *pool, uint64_t seen)
+	WEIR_REQUIRES(pool->mu);
+
+static bool
+watch_locked(weir_pool *pool, uint64_t seen)
+{
+	struct weir_record *rescued[WEIR_BATCH_MAX];
+	bool more = false;
+	size_t count = weir__push_rescue_locked(pool, rescued, &more);
+
+	if (count > 0) {
+		weir__mutex_unlock(&pool->mu);
+		weir__push_give_rescued(pool, rescued, count);
+		weir__mutex_lock(&pool->mu);
+	}
+	return weir__pool_has_waiting_locked(pool) &&
+	       weir__u32_load(&pool->watchful, WEIR_SEQ_CST) == 0 &&
+	       weir__u64_load(&pool->left, WEIR_RELAXED) == seen;
+}
+
+/*
+ * Be the timekeeper: sleep until something is due, and, while short jobs are
+ * under way, look each millisecond whether they still are.  The last look,
+ * after which nobody does, is the caller's: the flag goes first, so that
+ * whoever submits later wakes somebody.
+ */
+static bool keep_time_locked(weir_pool *pool, int64_t looked_ns)
+	WEIR_REQUIRES(pool->mu);
+
+static bool
+keep_time_locked(weir_pool *pool, int64_t looked_ns)
+{
+	weir_status status = WEIR_BUSY;
+	bool watch = true, look = false;
+
+	pool->has_timekeeper = true;
+	while (status == WEIR_BUSY && !look) {
+		int64_t due_ns = weir__idle_deadline_locked(pool, looked_ns);
+		uint64_t seen = weir__u64_load(&pool->left, WEIR_RELAXED);
+		int64_t now_ns = weir_now_ns();
+
+		watch = wants_watch_locked(pool);
+		pool->keeper_seen = seen;
+		if (weir__u32_exchange(&pool->armed, watch, WEIR_SEQ_CST) &&
+		    !watch)
+			break;
+		pool->keeper_due_ns = due_ns;
+		if (watch)
+			pool->keeper_due_ns =
+				weir__earlier_ns(due_ns, now_ns + WATCH_NS);
+		status = weir__waitq_wait(&pool->keeper, &pool->mu, NULL,
+					  pool->keeper_due_ns);
+		if (status == WEIR_BUSY)
+			look = !watch || weir_now_ns() >= due_ns ||
+			       watch_locked(pool, seen);
+	}
+	pool->has_timekeeper = false;
+	return status == WEIR_OK;
+}
+
+/* The wait itself.  True if somebody woke us, and has counted us. */
+static bool idle_sleep_locked(struct weir_worker *w, int64_t looked_ns)
+	WEIR_REQUIRES(w->pool->mu);
+
+static bool
+idle_sleep_locked(struct weir_worker *w, int64_t looked_ns)
+{
+	weir_pool *pool = w->pool;
+	int64_t due_ns = weir__idle_deadline_locked(pool, looked_ns);
+
+	if (wants_watch_locked(pool))
+		due_ns = weir__earlier_ns(due_ns, weir_now_ns() + WATCH_NS);
+	/* The timekeeper has to learn of what is due before it looks. */
+	if (pool->has_timekeeper && due_ns < pool->keeper_due_ns)
+		weir__pool_wake_keeper_locked(pool);
+	if (due_ns != WEIR_FOREVER && !pool->has_timekeeper)
+		return keep_time_locked(pool, looked_ns);
+	return weir__waitq_wait(&pool->idle, &pool->mu, NULL, WEIR_FOREVER) ==
+	       WEIR_OK;
+}
+
 /*
  * Sleep, with mu held, until something may have changed.  One of the idle
  * workers, the timekeeper, sleeps only until there is something to do; the
- * rest sleep until they are woken.
+ * rest sleep until they are woken.  Those whom callers may stand in for can be
+ * lent as long as they sleep.
  */
-static void idle_wait_locked(weir_pool *pool, int64_t looked_ns)
-	WEIR_REQUIRES(pool->mu);
+static void idle_wait_locked(struct weir_worker *w, int64_t looked_ns)
+	WEIR_REQUIRES(w->pool->mu);
 
 static void
-idle_wait_locked(weir_pool *pool, int64_t looked_ns)
+idle_wait_locked(struct weir_worker *w, int64_t looked_ns)
 {
+	weir_pool *pool = w->pool;
 	int64_t began_ns = weir_now_ns();
-	int64_t due_ns = weir__idle_deadline_locked(pool, looked_ns);
-	weir_status status;
 
-	/* The timekeeper has to learn of what is due before it looks. */
-	if (pool->has_timekeeper && due_ns < pool->keeper_due_ns)
-		weir__waitq_wake_all(&pool->keeper);
-	if (due_ns == WEIR_FOREVER || pool->has_timekeeper) {
-		status = weir__waitq_wait(&pool->idle, &pool->mu, NULL,
-					  WEIR_FOREVER);
-	} else {
-		pool->has_timekeeper = true;
-		pool->keeper_due_ns = due_ns;
-		status = weir__waitq_wait(&pool->keeper, &pool->mu, NULL,
-					  due_ns);
-		pool->has_timekeeper = false;
+	if (pool->options.caller_helps) {
+		w->asleep = true;
+		weir__list_append(&pool->lendable, &w->lend_link);
 	}
-	(void)status; /* woken or not, the caller looks again */
+	if (!idle_sleep_locked(w, looked_ns))
+		weir__u32_add(&pool->watchful, 1, WEIR_SEQ_CST);
+	w->asleep = false;
+	weir__list_remove(&w->lend_link);
+	while (w->lent)
+		if (weir__waitq_wait(&pool->lent_back, &pool->mu, NULL,
+				     WEIR_FOREVER) != WEIR_OK)
+			weir_bug("a wait without an end ended");
 	pool->starved_ns += weir_now_ns() - began_ns;
 }
 
 /* Somebody has to mind the time while the one who did it runs a job. */
 static void
-replace_timekeeper(weir_pool *pool)
+replace_timekeeper(weir_pool *pool, int64_t now_ns)
 {
-	struct weir_park *wake = NULL;
-
 	weir__mutex_lock(&pool->mu);
-	if (!pool->has_timekeeper)
-		wake = weir__waitq_wake_one(&pool->idle);
+	if (!pool->has_timekeeper && pool->idle.len > 0 &&
+	    weir__idle_deadline_locked(pool, now_ns) != WEIR_FOREVER)
+		weir__kick(weir__pool_notify_locked(pool));
 	weir__mutex_unlock(&pool->mu);
-	weir__kick(wake);
 }
 
 /*
@@ -234,40 +348,81 @@ weir__worker_must_leave(struct weir_worker *w)
 }
 
 /*
- * Take jobs, sleeping until there are some.  0: leave.
- *
- * The order matters: announce that we are about to sleep, look once more,
- * and only then sleep, unless something happened since we looked.
+ * Short jobs are done faster by one worker than by two: of several that are
+ * awake this one may sleep, as long as another is going to look after it.
  */
+static void
+rest_if_surplus(struct weir_worker *w)
+{
+	weir_pool *pool = w->pool;
+
+	if (pool->pull || pool->async || !weir__pool_is_short(pool) ||
+	    weir__u32_load(&pool->watchful, WEIR_RELAXED) < 2)
+		return;
+	weir__mutex_lock(&pool->mu);
+	weir__push_count_in_locked(pool, w);
+	if (weir__pool_level(pool) == WEIR_LEVEL_OPEN &&
+	    w->index < weir__u32_load(&pool->width, WEIR_RELAXED) &&
+	    weir__u32_load(&pool->watchful, WEIR_SEQ_CST) >= 2) {
+		weir__u32_add(&pool->sleepers, 1, WEIR_SEQ_CST);
+		weir__u32_sub(&pool->watchful, 1, WEIR_SEQ_CST);
+		idle_wait_locked(w, w->now_ns);
+		weir__u32_sub(&pool->sleepers, 1, WEIR_SEQ_CST);
+	}
+	weir__mutex_unlock(&pool->mu);
+}
+
+/*
+ * Nothing was found.  The order matters: announce that we are about to sleep,
+ * look once more, and only then sleep, unless something happened since we
+ * looked.  How many jobs the second look, or a third one, has found.
+ */
+static size_t
+take_or_sleep(struct weir_worker *w)
+{
+	weir_pool *pool = w->pool;
+	bool hungry = false, slept = false;
+	size_t count = 0;
+	uint32_t seen;
+
+	weir__u32_add(&pool->sleepers, 1, WEIR_SEQ_CST);
+	weir__u32_sub(&pool->watchful, 1, WEIR_SEQ_CST);
+	seen = weir__u32_load(&pool->events, WEIR_SEQ_CST);
+	w->now_ns = weir__clock_now(&w->clock);
+	if (!WEIR_MUTATED(LOOK_AGAIN))
+		count = pool->ends->take(pool, w, w->batch_want, &hungry);
+	if (count == 0 && !weir__worker_must_leave(w)) {
+		weir__mutex_lock(&pool->mu);
+		/* Short jobs are over for now: nobody is surplus. */
+		weir__pull_wake_surplus_locked(pool);
+		slept = weir__u32_load(&pool->events, WEIR_SEQ_CST) == seen ||
+			WEIR_MUTATED(EVENT_CHECK);
+		if (slept)
+			idle_wait_locked(w, w->now_ns);
+		weir__mutex_unlock(&pool->mu);
+		w->now_ns = weir__clock_now(&w->clock);
+	}
+	if (!slept)
+		weir__u32_add(&pool->watchful, 1, WEIR_SEQ_CST);
+	weir__u32_sub(&pool->sleepers, 1, WEIR_SEQ_CST);
+	if (count > 0)
+		replace_timekeeper(pool, w->now_ns);
+	return count;
+}
+
 size_t
 weir__worker_take(struct weir_worker *w)
 {
 	weir_pool *pool = w->pool;
 	bool hungry = false;
-	size_t count = 0;
-	uint32_t seen;
+	size_t count;
 
+	rest_if_surplus(w);
 	if (is_beyond_width(w))
 		return 0;
 	count = pool->ends->take(pool, w, w->batch_want, &hungry);
-	while (count == 0 && !weir__worker_must_leave(w)) {
-		weir__u32_add(&pool->sleepers, 1, WEIR_SEQ_CST);
-		seen = weir__u32_load(&pool->events, WEIR_SEQ_CST);
-		w->now_ns = weir_now_ns();
-		count = pool->ends->take(pool, w, w->batch_want, &hungry);
-		if (count == 0 && !weir__worker_must_leave(w)) {
-			weir__mutex_lock(&pool->mu);
-			/* Short jobs are over for now: nobody is surplus. */
-			weir__pull_wake_surplus_locked(pool);
-			if (weir__u32_load(&pool->events, WEIR_SEQ_CST) == seen)
-				idle_wait_locked(pool, w->now_ns);
-			weir__mutex_unlock(&pool->mu);
-			w->now_ns = weir_now_ns();
-		}
-		weir__u32_sub(&pool->sleepers, 1, WEIR_SEQ_CST);
-		if (count > 0)
-			replace_timekeeper(pool);
-	}
+	while (count == 0 && !weir__worker_must_leave(w))
+		count = take_or_sleep(w);
 	return count;
 }
 
@@ -332,8 +487,7 @@ weir__worker_live(struct weir_worker *w)
 	const weir_pool_options *options = &w->pool->options;
 	weir_status own = WEIR_OK, status;
 
-	w->outer = *worker_self();
-	*worker_self() = w;
+	weir__worker_enter(w);
 	if (options->init)
 		own = options->init(w->index, &w->state, options->user);
 	status = report_and_wait(w, own);
@@ -344,7 +498,7 @@ weir__worker_live(struct weir_worker *w)
 	worker_leave(w);
 	if (own == WEIR_OK && options->exit)
 		options->exit(w->index, w->state, options->user);
-	*worker_self() = w->outer;
+	weir__worker_exit(w);
 	return status;
 }
 

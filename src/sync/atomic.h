@@ -123,4 +123,17 @@ weir__u64_bump(struct weir_u64 *a, uint64_t by)
 			WEIR_RELEASE_ORDER);
 }
 
+/* Pointers in words. */
+static inline uint64_t
+weir__pointer_bits(const void *pointer)
+{
+	return (uint64_t)(uintptr_t)pointer;
+}
+
+static inline void *
+weir__pointer_of(uint64_t bits)
+{
+	return (void *)(uintptr_t)bits;
+}
+
 #endif

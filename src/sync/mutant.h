@@ -12,17 +12,39 @@
 #define WEIR_SRC_SYNC_MUTANT_H
 
 /* Name, and the mistake in a few words.  Sorted by file. */
-#define WEIR_MUTANT_TABLE(X)                                               \
-	X(MUTEX_LOCK_ORDER, "taking a free mutex does not acquire")        \
-	X(MUTEX_SLOW_ORDER, "taking a contended mutex does not acquire")   \
-	X(MUTEX_UNLOCK_ORDER, "giving a mutex back does not release")      \
-	X(MUTEX_UNLOCK_WAKE, "giving a mutex back wakes nobody")           \
-	X(MUTEX_SLEEP_MARK, "a waiter takes the mutex as if it was alone") \
-	X(PARK_SIGNAL_ORDER, "a signal does not release")                  \
-	X(PARK_SEEN_ORDER, "an owner that sees a signal does not acquire") \
-	X(PARK_RESET_ORDER, "forgetting a signal does not acquire")        \
-	X(PARK_KICK, "a parked owner is not kicked")                       \
-	X(PARK_TIMEOUT_RACE, "a signal at the last moment is lost")
+#define WEIR_MUTANT_TABLE(X)                                                   \
+	X(MUTEX_LOCK_ORDER, "taking a free mutex does not acquire")            \
+	X(MUTEX_SLOW_ORDER, "taking a contended mutex does not acquire")       \
+	X(MUTEX_UNLOCK_ORDER, "giving a mutex back does not release")          \
+	X(MUTEX_UNLOCK_WAKE, "giving a mutex back wakes nobody")               \
+	X(MUTEX_SLEEP_MARK, "a waiter takes the mutex as if it was alone")     \
+	X(PARK_SIGNAL_ORDER, "a signal does not release")                      \
+	X(PARK_SEEN_ORDER, "an owner that sees a signal does not acquire")     \
+	X(PARK_RESET_ORDER, "forgetting a signal does not acquire")            \
+	X(PARK_KICK, "a parked owner is not kicked")                           \
+	X(PARK_TIMEOUT_RACE, "a signal at the last moment is lost")            \
+	X(RETURN_ORDER, "a record goes back without a release")                \
+	X(REUSE_ORDER, "a record is used again without an acquire")            \
+	X(PUBLISH_ORDER, "a job is published without a release")               \
+	X(PUBLISH_FENCE,                                                       \
+	  "a job is published, and sleepers are not looked for in order")      \
+	X(INBOX_TAKE_ORDER, "a job is taken without an acquire")               \
+	X(INBOX_LEFT_ORDER, "a place in the inbox is freed without a release") \
+	X(LEFT_SEEN_ORDER, "a place in the inbox is used without an acquire")  \
+	X(WAKE_WORKER, "a submitter wakes no worker")                          \
+	X(WAKE_SUBMITTER, "a worker wakes no submitter")                       \
+	X(WAKE_COLLECTOR, "a result wakes no collector")                       \
+	X(FLUSH, "an idle worker leaves the patient waiting")                  \
+	X(WAKE_NEXT_WORKER, "a worker with plenty wakes no other")             \
+	X(ROOM_ASK_ORDER, "a worker asks for room without order")              \
+	X(ROOM_LOOK_AGAIN, "a worker that asked for room does not look again") \
+	X(DELIVERED_ORDER, "a result is counted out without order")            \
+	X(WAKE_FOR_ROOM, "whoever makes room for results wakes nobody")        \
+	X(WAKE_LAST_DELIVERED, "the last result that is taken wakes nobody")   \
+	X(WAKE_LENT, "a worker that was lent is not woken")                    \
+	X(CLAIM_ORDER, "a claim on a batch has no order")                      \
+	X(LOOK_AGAIN, "a worker sleeps without a second look")                 \
+	X(EVENT_CHECK, "a worker sleeps although something happened")
 
 enum weir_mutant {
 	WEIR_MUTANT_NONE,

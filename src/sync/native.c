@@ -29,6 +29,44 @@ weir_now_ns(void)
 	return (int64_t)now.tv_sec * WEIR_S + now.tv_nsec;
 }
 
+#if defined(__x86_64__)
+/*
+ * Nanoseconds per 2^32 ticks, from two looks.  A thread that is put aside
+ * between reading the counter and reading the clock gets it wrong, and so the
+ * rate is held to what processors have: a tick is a nanosecond at most.
+ */
+static uint64_t
+clock_rate(uint64_t ns, uint64_t ticks)
+{
+	if (ns >= ticks)
+		return UINT64_C(1) << 32;
+	if (ticks < UINT64_C(1) << 31)
+		return (ns << 32) / ticks;
+	return (ns << 12) / (ticks >> 20);
+}
+
+int64_t
+weir__clock_look(struct weir_clock *clock, uint64_t ticks)
+{
+	int64_t now_ns = weir_now_ns();
+	uint64_t passed = ticks - clock->ticks;
+
+	/* The first look, or one after a very long time, gives no rate. */
+	if (clock->ns == 0 || passed >= UINT64_C(1) << 50)
+		clock->ns_per_2_32 = 0;
+	else if (passed >= WEIR_CLOCK_TICKS_MAX)
+		clock->ns_per_2_32 =
+			clock_rate((uint64_t)(now_ns - clock->ns), passed);
+	else
+		return now_ns; /* too near for a rate: keep the first look */
+	clock->ticks = ticks;
+	clock->ns = now_ns;
+	if (now_ns > clock->last_ns)
+		clock->last_ns = now_ns;
+	return clock->last_ns;
+}
+#endif
+
 /* FUTEX_WAIT_BITSET has an absolute, monotonic time-out; see futex(2). */
 bool
 weir__futex_wait(const struct weir_u32 *word, uint32_t value,
