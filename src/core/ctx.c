@@ -104,7 +104,10 @@ weir_ctx_unref(weir_ctx *ctx)
 	while (ctx) {
 		weir_ctx *parent = ctx->parent;
 		/* Acq_rel: the last one sees what all others did. */
-		uint32_t before = weir__u32_sub(&ctx->refs, 1, WEIR_ACQ_REL);
+		uint32_t before =
+			weir__u32_sub(&ctx->refs, 1,
+				      WEIR_ORDER(CTX_UNREF_ORDER, WEIR_ACQ_REL,
+						 WEIR_RELAXED));
 
 		weir_assert(before > 0);
 		if (before > 1)
@@ -131,7 +134,7 @@ weir__ctx_watch(weir_ctx *ctx, struct weir_watch *watch)
 	status = (weir_status)weir__u32_load(&ctx->state, WEIR_RELAXED);
 	if (status == WEIR_OK)
 		weir__list_append(&ctx->watches, &watch->link);
-	else
+	else if (!WEIR_MUTATED(CTX_WATCH_DONE))
 		watch->fire(watch, status, ctx->why);
 	weir__mutex_unlock(&ctx->mu);
 }
@@ -141,9 +144,11 @@ weir__ctx_unwatch_slow(struct weir_watch *watch)
 {
 	weir_ctx *ctx = watch->ctx;
 
-	weir__mutex_lock(&ctx->mu);
+	if (!WEIR_MUTATED(CTX_UNWATCH_LOCK))
+		weir__mutex_lock(&ctx->mu);
 	weir__list_remove(&watch->link);
-	weir__mutex_unlock(&ctx->mu);
+	if (!WEIR_MUTATED(CTX_UNWATCH_LOCK))
+		weir__mutex_unlock(&ctx->mu);
 	watch->ctx = NULL;
 }
 
@@ -153,10 +158,11 @@ ctx_try_ref(weir_ctx *ctx)
 {
 	uint32_t refs = weir__u32_load(&ctx->refs, WEIR_RELAXED);
 
-	while (refs > 0 &&
-	       !weir__u32_cas(&ctx->refs, refs, refs + 1, WEIR_ACQ_REL))
+	/* Relaxed: it is the parent's lock, held here, that keeps it there. */
+	while ((refs > 0 || WEIR_MUTATED(CTX_TRY_REF)) &&
+	       !weir__u32_cas(&ctx->refs, refs, refs + 1, WEIR_RELAXED))
 		refs = weir__u32_load(&ctx->refs, WEIR_RELAXED);
-	return refs > 0;
+	return refs > 0 || WEIR_MUTATED(CTX_TRY_REF);
 }
 
 /* End one context; its children are left to do, in work. */
@@ -167,9 +173,12 @@ ctx_end_one(weir_ctx *ctx, weir_status status, const char *why,
 	struct weir_list *link;
 
 	weir__mutex_lock(&ctx->mu);
-	if (weir__u32_load(&ctx->state, WEIR_RELAXED) == WEIR_OK) {
+	if (weir__u32_load(&ctx->state, WEIR_RELAXED) == WEIR_OK ||
+	    WEIR_MUTATED(CTX_ONCE)) {
 		snprintf(ctx->why, sizeof(ctx->why), "%s", why);
-		weir__u32_store(&ctx->state, status, WEIR_RELEASE_ORDER);
+		weir__u32_store(&ctx->state, status,
+				WEIR_ORDER(CTX_STATE_STORE, WEIR_RELEASE_ORDER,
+					   WEIR_RELAXED));
 		while ((link = weir__list_pop(&ctx->watches))) {
 			struct weir_watch *watch = weir_container_of(
 				link, struct weir_watch, link);
@@ -180,6 +189,8 @@ ctx_end_one(weir_ctx *ctx, weir_status status, const char *why,
 				watch->fire(watch, status, ctx->why);
 			else if (ctx_try_ref(child))
 				weir__list_append(work, &child->work);
+			if (WEIR_MUTATED(CTX_FIRE))
+				break;
 		}
 	}
 	weir__mutex_unlock(&ctx->mu);
@@ -196,7 +207,8 @@ weir__ctx_end(weir_ctx *ctx, weir_status status, const char *why)
 	while ((link = weir__list_pop(&work))) {
 		weir_ctx *child = weir_container_of(link, weir_ctx, work);
 
-		ctx_end_one(child, status, why, &work);
+		if (!WEIR_MUTATED(CTX_DESCEND) || !child->parent->parent)
+			ctx_end_one(child, status, why, &work);
 		weir_ctx_unref(child);
 	}
 }
@@ -221,12 +233,16 @@ weir_ctx_status(weir_ctx *ctx)
 
 	if (!ctx)
 		return WEIR_OK;
-	status = (weir_status)weir__u32_load(&ctx->state, WEIR_ACQUIRE_ORDER);
+	/* Acquire: pairs with the release in ctx_end_one(). */
+	status = (weir_status)weir__u32_load(
+		&ctx->state,
+		WEIR_ORDER(CTX_STATE_LOAD, WEIR_ACQUIRE_ORDER, WEIR_RELAXED));
 	if (status != WEIR_OK || ctx->deadline_ns == WEIR_FOREVER ||
 	    weir_now_ns() < ctx->deadline_ns)
 		return status;
 	weir__ctx_end(ctx, WEIR_TIMEDOUT, "");
-	return (weir_status)weir__u32_load(&ctx->state, WEIR_ACQUIRE_ORDER);
+	/* Relaxed: whoever ended it, we have held the lock since. */
+	return (weir_status)weir__u32_load(&ctx->state, WEIR_RELAXED);
 }
 
 void
@@ -265,7 +281,7 @@ sleeper_fire(struct weir_watch *watch, weir_status status, const char *why)
 
 	(void)status;
 	(void)why;
-	if (weir__park_signal(&sleeper->park))
+	if (weir__park_signal(&sleeper->park) && !WEIR_MUTATED(CTX_SLEEP_KICK))
 		weir__park_kick(&sleeper->park);
 }
 
@@ -291,7 +307,8 @@ weir__ctx_rearm(weir_ctx *ctx, int64_t deadline_ns)
 		deadline_ns =
 			weir__earlier_ns(deadline_ns, ctx->parent->deadline_ns);
 	ctx->deadline_ns = deadline_ns;
-	if (weir__u32_load(&ctx->state, WEIR_ACQUIRE_ORDER) == WEIR_OK)
+	/* Relaxed: all that was written by who ended it is under the lock. */
+	if (weir__u32_load(&ctx->state, WEIR_RELAXED) == WEIR_OK)
 		return;
 	/*
 	 * It ended.  Leave the parent's list, if it was not the parent that
@@ -302,7 +319,8 @@ weir__ctx_rearm(weir_ctx *ctx, int64_t deadline_ns)
 	weir__u32_store(&ctx->state, WEIR_OK, WEIR_RELAXED);
 	ctx->why[0] = '\0';
 	weir__mutex_unlock(&ctx->mu);
-	weir__ctx_watch(ctx->parent, &ctx->up);
+	if (!WEIR_MUTATED(CTX_REARM_WATCH))
+		weir__ctx_watch(ctx->parent, &ctx->up);
 }
 
 void

@@ -107,7 +107,9 @@ static inline bool
 weir__ctx_is_unshared(const weir_ctx *ctx)
 {
 	/* Acquire: pairs with the release of whoever gave a reference back. */
-	return weir__u32_load(&ctx->refs, WEIR_ACQUIRE_ORDER) == 1;
+	return weir__u32_load(&ctx->refs,
+			      WEIR_ORDER(CTX_UNSHARED_ORDER, WEIR_ACQUIRE_ORDER,
+					 WEIR_RELAXED)) == 1;
 }
 
 /*

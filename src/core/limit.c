@@ -89,11 +89,13 @@ weir_limit_try_take(weir_limit *limit, int64_t *ret_wait_ns)
 	int64_t now_ns = weir_now_ns();
 	double wait;
 
-	weir__mutex_lock(&limit->mu);
+	if (!WEIR_MUTATED(LIMIT_LOCK))
+		weir__mutex_lock(&limit->mu);
 	wait = limit_wait_locked(limit, now_ns);
 	if (wait <= 0)
 		limit->full_ns += limit->interval_ns;
-	weir__mutex_unlock(&limit->mu);
+	if (!WEIR_MUTATED(LIMIT_LOCK))
+		weir__mutex_unlock(&limit->mu);
 	if (wait <= 0)
 		return WEIR_OK;
 	if (ret_wait_ns)
@@ -130,7 +132,7 @@ weir_limit_take(weir_limit *limit, weir_ctx *ctx)
 		status = WEIR_TIMEDOUT;
 	if (status == WEIR_OK)
 		status = weir_ctx_sleep(ctx, wait_ns);
-	if (status != WEIR_OK)
+	if (status != WEIR_OK && !WEIR_MUTATED(LIMIT_RETURN))
 		weir__limit_return(limit);
 	return status;
 }

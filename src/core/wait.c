@@ -30,7 +30,7 @@ waiter_fire(struct weir_watch *watch, weir_status status, const char *why)
 	(void)status;
 	(void)why;
 	/* Safe to kick here: unwatching waits until this has returned. */
-	if (weir__park_signal(&waiter->park))
+	if (weir__park_signal(&waiter->park) && !WEIR_MUTATED(WAIT_FIRE_KICK))
 		weir__park_kick(&waiter->park);
 }
 
@@ -43,6 +43,10 @@ weir__waitq_wait(struct weir_waitq *q, struct weir_mutex *mu, weir_ctx *ctx,
 
 	weir__park_init(&waiter.park);
 	weir__watch_init(&waiter.watch, waiter_fire);
+	if (WEIR_MUTATED(WAIT_JOIN_LATE)) {
+		weir__mutex_unlock(mu);
+		weir__mutex_lock(mu);
+	}
 	weir__list_append(&q->waiters, &waiter.link);
 	q->len++;
 	weir__mutex_unlock(mu);
@@ -56,9 +60,11 @@ weir__waitq_wait(struct weir_waitq *q, struct weir_mutex *mu, weir_ctx *ctx,
 
 	weir__mutex_lock(mu);
 	if (weir__list_empty(&waiter.link))
-		return WEIR_OK;
-	weir__list_remove(&waiter.link);
-	q->len--;
+		return WEIR_MUTATED(WAIT_EATEN) ? status : WEIR_OK;
+	if (!WEIR_MUTATED(WAIT_LEAVE)) {
+		weir__list_remove(&waiter.link);
+		q->len--;
+	}
 	return status != WEIR_OK ? status : WEIR_BUSY;
 }
 
@@ -73,12 +79,17 @@ weir__waitq_wake_one(struct weir_waitq *q)
 	weir_assert(q->len > 0);
 	q->len--;
 	waiter = weir_container_of(link, struct waiter, link);
-	return weir__park_signal(&waiter->park) ? &waiter->park : NULL;
+	if (!weir__park_signal(&waiter->park) || WEIR_MUTATED(WAIT_KICK))
+		return NULL;
+	return &waiter->park;
 }
 
 void
 weir__waitq_wake_all(struct weir_waitq *q)
 {
-	while (q->len > 0)
+	while (q->len > 0) {
 		weir__kick(weir__waitq_wake_one(q));
+		if (WEIR_MUTATED(WAIT_ALL))
+			break;
+	}
 }

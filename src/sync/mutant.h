@@ -14,6 +14,7 @@
 /* Name, and the mistake in a few words.  Sorted by file. */
 #define WEIR_MUTANT_TABLE(X)                                                   \
 	X(MUTEX_LOCK_ORDER, "taking a free mutex does not acquire")            \
+	X(MUTEX_SPIN_ORDER, "taking a spun-for mutex does not acquire")        \
 	X(MUTEX_SLOW_ORDER, "taking a contended mutex does not acquire")       \
 	X(MUTEX_UNLOCK_ORDER, "giving a mutex back does not release")          \
 	X(MUTEX_UNLOCK_WAKE, "giving a mutex back wakes nobody")               \
@@ -23,6 +24,27 @@
 	X(PARK_RESET_ORDER, "forgetting a signal does not acquire")            \
 	X(PARK_KICK, "a parked owner is not kicked")                           \
 	X(PARK_TIMEOUT_RACE, "a signal at the last moment is lost")            \
+	X(PARK_LATE_ORDER, "a signal at the last moment is not acquired")      \
+	X(CTX_STATE_STORE, "ending a context does not release")                \
+	X(CTX_STATE_LOAD, "seeing that a context ended does not acquire")      \
+	X(CTX_UNREF_ORDER, "the last reference does not see the others")       \
+	X(CTX_UNSHARED_ORDER, "the last owner does not see the others")        \
+	X(CTX_TRY_REF, "a dying child is given one more reference")            \
+	X(CTX_WATCH_DONE, "a watch on an ended context is not fired")          \
+	X(CTX_ONCE, "a context ends twice")                                    \
+	X(CTX_FIRE, "ending a context fires its first watch only")             \
+	X(CTX_DESCEND, "ending a context ends its children only")              \
+	X(CTX_UNWATCH_LOCK, "unwatching does not wait for the fire")           \
+	X(CTX_REARM_WATCH, "a rearmed context does not join its parent")       \
+	X(CTX_SLEEP_KICK, "cancelling does not kick a sleeper")                \
+	X(WAIT_JOIN_LATE, "a waiter lets go before it joins the queue")        \
+	X(WAIT_FIRE_KICK, "cancelling does not kick a waiter")                 \
+	X(WAIT_EATEN, "a cancelled waiter keeps the wake-up it has eaten")     \
+	X(WAIT_LEAVE, "a waiter that gives up stays in the queue")             \
+	X(WAIT_KICK, "waking one does not kick it")                            \
+	X(WAIT_ALL, "waking all wakes the first")                              \
+	X(LIMIT_LOCK, "a token is taken without the lock")                     \
+	X(LIMIT_RETURN, "who gives up keeps its token")                        \
 	X(RETURN_ORDER, "a record goes back without a release")                \
 	X(REUSE_ORDER, "a record is used again without an acquire")            \
 	X(PUBLISH_ORDER, "a job is published without a release")               \

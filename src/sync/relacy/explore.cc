@@ -38,18 +38,20 @@ const unsigned steps_max = 20000;
 
 template <rl::thread_id_t N>
 class our_scheduler
-	: public rl::scheduler<our_scheduler<N>, rl::scheduler_thread_info, N> {
+    : public rl::scheduler<our_scheduler<N>, rl::scheduler_thread_info, N>
+{
 	typedef rl::scheduler<our_scheduler<N>, rl::scheduler_thread_info, N>
 		base;
 
-public:
+      public:
 	typedef typename base::shared_context_t shared_context_t;
 	typedef typename base::thread_info_t thread_info_t;
-	struct task_t {};
+	struct task_t {
+	};
 
 	our_scheduler(rl::test_params &params, shared_context_t &context,
 		      rl::thread_id_t dynamic)
-		: base(params, context, dynamic)
+	    : base(params, context, dynamic)
 	{
 	}
 
@@ -93,11 +95,17 @@ public:
 		return this->params_.iteration_count;
 	}
 
-	void get_state_impl(std::ostream &) {}
-	void set_state_impl(std::istream &) {}
-	void on_thread_block(rl::thread_id_t, bool) {}
+	void get_state_impl(std::ostream &)
+	{
+	}
+	void set_state_impl(std::istream &)
+	{
+	}
+	void on_thread_block(rl::thread_id_t, bool)
+	{
+	}
 
-private:
+      private:
 	rl::thread_id_t time_out(rl::unpark_reason &reason, bool idle)
 	{
 		int threads[N], count = this->timed_thread_count_, which;

@@ -117,8 +117,8 @@ race(const char *what, const void *at, int self, const void *pc,
 	char here[256];
 
 	snprintf(here, sizeof(here), "%s", place_of(pc));
-	fail("data race on %p: thread %d %s it in %s, thread %d %s it in %s", at,
-	     self, what, here, other, other_what, place_of(other_pc));
+	fail("data race on %p: thread %d %s it in %s, thread %d %s it in %s",
+	     at, self, what, here, other, other_what, place_of(other_pc));
 }
 
 /* Does an earlier access of another thread happen before this one? */
@@ -147,7 +147,8 @@ access_cell(uintptr_t address, unsigned char bytes, bool write, bool atomic,
 	cell &c = cell_of(address);
 	access &mine = (write ? c.write : c.read)[self->index_];
 
-	/* An atomic access is kept as a read: only plain writes race with it. */
+	/* An atomic access is kept as a read: only plain writes race with it.
+	 */
 	check(c.write, self, bytes, atomic, what, "writes", address, pc);
 	if (write)
 		check(c.read, self, bytes, atomic, what, "reads", address, pc);
@@ -267,8 +268,8 @@ weir__relacy_free(void *at)
 		return;
 	if (!in_arena(at) || b->magic != magic_live)
 		fail("%p is freed%s", at,
-		     in_arena(at) && b->magic == magic_dead ? " twice" :
-							      ", and is none");
+		     in_arena(at) && b->magic == magic_dead ? " twice"
+							    : ", and is none");
 	if (now.tracing)
 		trace(PC, "free  %p, %zu bytes", at, b->size);
 	if (!now.alone && b->size > 0)
@@ -334,30 +335,30 @@ weir__assert_failed(const char *what, const char *file, int line,
 }
 
 /* The run-time of -fsanitize=thread, as far as the compiler calls it. */
-#define DEFINE_ACCESS(size)                              \
-	void __tsan_read##size(void *at)                 \
-	{                                                \
-		plain(at, size, false, PC);              \
-	}                                                \
-	void __tsan_write##size(void *at)                \
-	{                                                \
-		plain(at, size, true, PC);               \
-	}                                                \
-	void __tsan_unaligned_read##size(void *at)       \
-	{                                                \
-		plain(at, size, false, PC);              \
-	}                                                \
-	void __tsan_unaligned_write##size(void *at)      \
-	{                                                \
-		plain(at, size, true, PC);               \
-	}                                                \
-	void __tsan_volatile_read##size(void *at)        \
-	{                                                \
-		plain(at, size, false, PC);              \
-	}                                                \
-	void __tsan_volatile_write##size(void *at)       \
-	{                                                \
-		plain(at, size, true, PC);               \
+#define DEFINE_ACCESS(size)                         \
+	void __tsan_read##size(void *at)            \
+	{                                           \
+		plain(at, size, false, PC);         \
+	}                                           \
+	void __tsan_write##size(void *at)           \
+	{                                           \
+		plain(at, size, true, PC);          \
+	}                                           \
+	void __tsan_unaligned_read##size(void *at)  \
+	{                                           \
+		plain(at, size, false, PC);         \
+	}                                           \
+	void __tsan_unaligned_write##size(void *at) \
+	{                                           \
+		plain(at, size, true, PC);          \
+	}                                           \
+	void __tsan_volatile_read##size(void *at)   \
+	{                                           \
+		plain(at, size, false, PC);         \
+	}                                           \
+	void __tsan_volatile_write##size(void *at)  \
+	{                                           \
+		plain(at, size, true, PC);          \
 	}
 
 DEFINE_ACCESS(1)

@@ -47,7 +47,7 @@ const int threads_max = WEIR_EXPLORE_THREADS;
 struct execution {
 	uint64_t generation; /* of all tables; another in each execution */
 	uint64_t number;
-	bool alone;	 /* before the threads, or after them */
+	bool alone; /* before the threads, or after them */
 	bool tracing;
 	bool track_plain; /* plain memory is watched as well */
 	int64_t clock_ns;

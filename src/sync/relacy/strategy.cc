@@ -107,8 +107,8 @@ strategy_begin(uint64_t seed, int threads)
 int
 strategy_next(const int *threads, int count, int current, bool yields)
 {
-	bool stays = current >= 0 && !yields &&
-		     is_among(threads, count, current);
+	bool stays =
+		current >= 0 && !yields && is_among(threads, count, current);
 
 	step_count++;
 	if (how == STICKY && stays && choose(8) > 0)
