@@ -18,6 +18,8 @@
 /* Batches grow while one takes less than the first, shrink above the second. */
 #define BATCH_SHORT_NS (5 * WEIR_US)
 #define BATCH_LONG_NS  (10 * WEIR_US)
+/* The average can always rise by a quarter of this. */
+#define COST_STEP_NS 400
 
 /* The room behind out is padded, so zeroing can go by whole blocks. */
 static void
@@ -237,12 +239,30 @@ batch_most(const weir_pool *pool)
 	return most > 0 ? most : 1;
 }
 
+/*
+ * A moving average of what a job takes.  One sample counts for four times the
+ * average at most: threads are put aside now and then, and one such batch must
+ * not make short jobs look long.
+ */
+static void
+note_cost(struct weir_worker *w, int64_t each_ns)
+{
+	int64_t most_ns = 4 * w->cost_ns + COST_STEP_NS;
+
+	if (w->cost_ns < 0) {
+		w->cost_ns = each_ns;
+		return;
+	}
+	if (each_ns > most_ns)
+		each_ns = most_ns;
+	w->cost_ns += (each_ns - w->cost_ns) / 4;
+}
+
 static void
 batch_adapt(struct weir_worker *w, size_t jobs, int64_t took_ns,
 	    int64_t each_ns)
 {
-	w->cost_ns = w->cost_ns < 0 ? each_ns
-				    : w->cost_ns + (each_ns - w->cost_ns) / 4;
+	note_cost(w, each_ns);
 	if (took_ns > BATCH_LONG_NS) {
 		w->batch_want =
 			each_ns > BATCH_SHORT_NS ? 1 : w->batch_want / 2;

@@ -27,25 +27,37 @@ copy_result(weir_result *dest, const weir_result *src)
 }
 
 /*
+ * There is room for results again.  While callers help, a submitter that waits
+ * would rather run the next jobs itself than see a worker woken for them.
+ */
+static void
+announce_room(weir_pool *pool)
+{
+	struct weir_park *wake;
+
+	weir__mutex_lock(&pool->mu);
+	weir__u32_store(&pool->wants_room, 0, WEIR_RELAXED);
+	if (pool->options.caller_helps && pool->room_patient.len > 0)
+		wake = weir__waitq_wake_one(&pool->room_patient);
+	else
+		wake = weir__pool_notify_locked(pool);
+	weir__mutex_unlock(&pool->mu);
+	weir__kick(wake);
+}
+
+/*
  * Count them out.  A worker that waits for room, a collector that waits for
  * the end: both have said so before they looked, and we look after this.
  */
 static void
 deliver(weir_pool *pool, size_t count)
 {
-	struct weir_park *wake = NULL;
-
 	weir__u64_add(
 		&pool->delivered, count,
 		WEIR_ORDER(DELIVERED_ORDER, WEIR_SEQ_CST, WEIR_RELEASE_ORDER));
 	if (weir__u32_load(&pool->wants_room, WEIR_SEQ_CST) &&
-	    !WEIR_MUTATED(WAKE_FOR_ROOM)) {
-		weir__mutex_lock(&pool->mu);
-		weir__u32_store(&pool->wants_room, 0, WEIR_RELAXED);
-		wake = weir__pool_notify_locked(pool);
-		weir__mutex_unlock(&pool->mu);
-		weir__kick(wake);
-	}
+	    !WEIR_MUTATED(WAKE_FOR_ROOM))
+		announce_room(pool);
 	if (weir__pool_level(pool) != WEIR_LEVEL_OPEN &&
 	    !WEIR_MUTATED(WAKE_LAST_DELIVERED))
 		weir__pool_notify_if_finished(pool);
@@ -81,8 +93,6 @@ wait_result_locked(weir_pool *pool, weir_ctx *ctx, int *patience)
 
 	if (weir__worker_is_of(pool))
 		return WEIR_DEADLOCK;
-	/* Said, then looked at the queue; is_minded() does it the other way. */
-	weir__u32_add(&pool->collecting, 1, WEIR_SEQ_CST);
 	if (pool->options.caller_helps) {
 		weir__mutex_unlock(&pool->mu);
 		helped = weir__push_help(pool);
@@ -92,7 +102,6 @@ wait_result_locked(weir_pool *pool, weir_ctx *ctx, int *patience)
 	    !weir__pool_is_over(pool))
 		status = weir__push_wait_locked(pool, &pool->taken_patient,
 						&pool->taken, patience, ctx);
-	weir__u32_sub(&pool->collecting, 1, WEIR_SEQ_CST);
 	return status;
 }
 

@@ -143,6 +143,9 @@ pool_init_lists(weir_pool *pool)
 	weir__waitq_init(&pool->taken);
 	weir__waitq_init(&pool->taken_patient);
 	weir__waitq_init(&pool->lent_back);
+	weir__spin_init(&pool->spin);
+	pool->room_patient.spin = &pool->spin;
+	pool->taken_patient.spin = &pool->spin;
 	weir__waitq_init(&pool->idle);
 	weir__waitq_init(&pool->keeper);
 	weir__waitq_init(&pool->surplus);

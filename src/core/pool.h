@@ -258,6 +258,7 @@ struct weir_pool {
 	struct weir_waitq room, room_patient;
 	struct weir_waitq taken, taken_patient;
 	struct weir_waitq lent_back; /* workers: no longer lent */
+	struct weir_spin spin;       /* of the patient, in push form */
 	struct weir_waitq idle;      /* workers: something may have changed */
 	struct weir_waitq keeper;  /* the one idle worker that minds the time */
 	struct weir_waitq surplus; /* pull: workers not needed for short jobs */
@@ -282,8 +283,7 @@ struct weir_pool {
 	/* the same, push; see README.md, "Few wake-ups" */
 	struct weir_u64 left;       /* jobs that have left the queue */
 	struct weir_u32 watchful;   /* workers that are going to look */
-	struct weir_u32 armed;      /* the timekeeper looks every millisecond */
-	struct weir_u32 collecting; /* collectors that wait */
+	struct weir_u32 armed;      /* the timekeeper looks, every WATCH_NS */
 	struct weir_u32 wants_room; /* a worker waits for room for results */
 	struct weir_u32 is_short;   /* jobs take a microsecond or so */
 	struct weir_u32 is_ranked;  /* a job had a priority of its own */

@@ -117,28 +117,25 @@ accept_locked(weir_pool *pool, const struct weir_input *in,
 	return id;
 }
 
-/* Wait until the queue has room: OK to try again, or why not. */
+/* The queue is full.  OK to try again, or why not. */
 static weir_status
-wait_room(weir_pool *pool, weir_ctx *ctx)
+wait_room(weir_pool *pool, int *patience, weir_ctx *ctx)
 {
-	int64_t began_ns = 0;
 	weir_status status = WEIR_OK;
-	int patience = 0;
+	int64_t began_ns;
 
 	if (weir__worker_is_of(pool))
 		return WEIR_DEADLOCK;
 	if (weir__push_help(pool))
 		return WEIR_OK;
+	began_ns = weir_now_ns();
 	weir__mutex_lock(&pool->mu);
-	while (status == WEIR_OK && weir__pool_level(pool) == WEIR_LEVEL_OPEN &&
-	       weir__pool_queued(pool) >= pool->options.queue) {
-		if (began_ns == 0)
-			began_ns = weir_now_ns();
+	if (weir__pool_level(pool) == WEIR_LEVEL_OPEN &&
+	    weir__pool_queued(pool) >= pool->options.queue) {
 		status = weir__push_wait_locked(pool, &pool->room_patient,
-						&pool->room, &patience, ctx);
-	}
-	if (began_ns != 0)
+						&pool->room, patience, ctx);
 		pool->blocked_ns += weir_now_ns() - began_ns;
+	}
 	weir__mutex_unlock(&pool->mu);
 	return status;
 }
@@ -146,7 +143,7 @@ wait_room(weir_pool *pool, weir_ctx *ctx)
 /*
  * There is a job in the queue that was not there before: is somebody going to
  * look?  While jobs are short, a worker that is at it is enough, and where
- * callers help, so is one that looks every millisecond.
+ * callers help, so is one that looks every fifth of a millisecond.
  */
 static bool
 is_minded(const weir_pool *pool)
@@ -155,8 +152,7 @@ is_minded(const weir_pool *pool)
 		if (weir__u32_load(&pool->watchful, WEIR_SEQ_CST) > 0)
 			return true;
 		if (pool->options.caller_helps &&
-		    weir__u32_load(&pool->armed, WEIR_SEQ_CST) &&
-		    !weir__u32_load(&pool->collecting, WEIR_SEQ_CST))
+		    weir__u32_load(&pool->armed, WEIR_SEQ_CST))
 			return true;
 	}
 	return !weir__u32_load(&pool->sleepers, WEIR_SEQ_CST);
@@ -194,6 +190,7 @@ weir__pool_submit(weir_pool *pool, const struct weir_input *in,
 {
 	weir_job_options copy = WEIR_JOB_OPTIONS_INIT;
 	weir_status status;
+	int patience = 0;
 
 	if (pool->pull || (!in->body && pool->options.in_size > in->head_size))
 		return WEIR_INVAL;
@@ -203,7 +200,7 @@ weir__pool_submit(weir_pool *pool, const struct weir_input *in,
 		return WEIR_INVAL;
 	status = submit_now(pool, in, &copy, ret_id, ctx);
 	while (status == WEIR_BUSY && may_wait) {
-		status = wait_room(pool, ctx);
+		status = wait_room(pool, &patience, ctx);
 		if (status == WEIR_OK)
 			status = submit_now(pool, in, &copy, ret_id, ctx);
 	}
@@ -268,6 +265,7 @@ weir_pool_submit_many(weir_pool *pool, const void *ins, size_t count,
 {
 	weir_status status = WEIR_OK;
 	size_t done = 0;
+	int patience = 0;
 	bool closed;
 
 	*ret_accepted = 0;
@@ -280,10 +278,12 @@ weir_pool_submit_many(weir_pool *pool, const void *ins, size_t count,
 					  count - done, ctx, &closed);
 
 		done += some;
+		if (some > 0)
+			patience = 0;
 		if (closed)
 			status = WEIR_CLOSED;
 		else if (some == 0)
-			status = wait_room(pool, ctx);
+			status = wait_room(pool, &patience, ctx);
 	}
 	*ret_accepted = done;
 	return status;

@@ -52,9 +52,10 @@ weir__waitq_wait(struct weir_waitq *q, struct weir_mutex *mu, weir_ctx *ctx,
 	weir__mutex_unlock(mu);
 
 	weir__ctx_watch(ctx, &waiter.watch);
-	weir__park_wait(
-		&waiter.park,
-		weir__earlier_ns(deadline_ns, weir_ctx_deadline_ns(ctx)));
+	if (!q->spin || !weir__park_spin(&waiter.park, q->spin))
+		weir__park_wait(&waiter.park,
+				weir__earlier_ns(deadline_ns,
+						 weir_ctx_deadline_ns(ctx)));
 	weir__ctx_unwatch(&waiter.watch);
 	status = weir_ctx_status(ctx);
 

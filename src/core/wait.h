@@ -29,6 +29,7 @@
 struct weir_waitq {
 	struct weir_list waiters;
 	size_t len;
+	struct weir_spin *spin; /* NULL: its waiters do not */
 };
 
 static inline void
@@ -36,6 +37,7 @@ weir__waitq_init(struct weir_waitq *q)
 {
 	weir__list_init(&q->waiters);
 	q->len = 0;
+	q->spin = NULL;
 }
 
 /*

@@ -17,8 +17,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* How often the timekeeper looks whether short jobs get on. */
-#define WATCH_NS (1 * WEIR_MS)
+/*
+ * How often the timekeeper looks whether short jobs get on; where callers help
+ * nobody else may be there to begin one.
+ */
+#define WATCH_NS       (1 * WEIR_MS)
+#define WATCH_HELPS_NS (200 * WEIR_US)
+
+static int64_t
+watch_ns(const weir_pool *pool)
+{
+	return pool->options.caller_helps ? WATCH_HELPS_NS : WATCH_NS;
+}
 
 typedef struct weir_worker *worker_ptr;
 WEIR_THREAD_LOCAL(worker_ptr, worker_self)
@@ -246,8 +256,8 @@ keep_time_locked(weir_pool *pool, int64_t looked_ns)
 			break;
 		pool->keeper_due_ns = due_ns;
 		if (watch)
-			pool->keeper_due_ns =
-				weir__earlier_ns(due_ns, now_ns + WATCH_NS);
+			pool->keeper_due_ns = weir__earlier_ns(
+				due_ns, now_ns + watch_ns(pool));
 		status = weir__waitq_wait(&pool->keeper, &pool->mu, NULL,
 					  pool->keeper_due_ns);
 		if (status == WEIR_BUSY)
@@ -269,7 +279,8 @@ idle_sleep_locked(struct weir_worker *w, int64_t looked_ns)
 	int64_t due_ns = weir__idle_deadline_locked(pool, looked_ns);
 
 	if (wants_watch_locked(pool))
-		due_ns = weir__earlier_ns(due_ns, weir_now_ns() + WATCH_NS);
+		due_ns = weir__earlier_ns(due_ns,
+					  weir_now_ns() + watch_ns(pool));
 	/* The timekeeper has to learn of what is due before it looks. */
 	if (pool->has_timekeeper && due_ns < pool->keeper_due_ns)
 		weir__pool_wake_keeper_locked(pool);

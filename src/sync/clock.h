@@ -34,7 +34,7 @@ weir__earlier_ns(int64_t a, int64_t b)
 struct weir_clock {
 	uint64_t ticks; /* the counter, when ns was looked at */
 	int64_t ns;
-	int64_t last_ns;     /* what was said last */
+	int64_t last_ns;      /* what was said last */
 	uint64_t ns_per_2_32; /* ticks; 0: not known yet */
 };
 

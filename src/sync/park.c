@@ -40,6 +40,53 @@ yield_for_signal(struct weir_park *park)
 	return false;
 }
 
+#define SPINS     60
+#define SCORE_MAX 16
+/* With a score of nothing, one time in so many is tried. */
+#define PROBE_EVERY 64
+
+/* The score is a guess and may be lost in a race of two: relaxed. */
+static bool
+spin_pays(struct weir_spin *spin)
+{
+	uint32_t skipped;
+
+	if (weir__u32_load(&spin->score, WEIR_RELAXED) > 0)
+		return true;
+	skipped = weir__u32_load(&spin->skipped, WEIR_RELAXED) + 1;
+	weir__u32_store(&spin->skipped, skipped, WEIR_RELAXED);
+	return skipped % PROBE_EVERY == 0;
+}
+
+static void
+spin_note(struct weir_spin *spin, bool paid)
+{
+	uint32_t score = weir__u32_load(&spin->score, WEIR_RELAXED);
+
+	if (paid && score < SCORE_MAX)
+		weir__u32_store(&spin->score, score + 1, WEIR_RELAXED);
+	else if (!paid && score > 0)
+		weir__u32_store(&spin->score, score - 1, WEIR_RELAXED);
+}
+
+bool
+weir__park_spin(struct weir_park *park, struct weir_spin *spin)
+{
+	bool signalled = false;
+
+	if (!spin_pays(spin) ||
+	    weir__u32_exchange(&spin->busy, 1, WEIR_RELAXED))
+		return false;
+	for (int i = 0; i < SPINS && !signalled; i++) {
+		signalled = is_signalled(park);
+		if (!signalled)
+			weir__pause();
+	}
+	spin_note(spin, signalled);
+	weir__u32_store(&spin->busy, 0, WEIR_RELAXED);
+	return signalled;
+}
+
 bool
 weir__park_wait(struct weir_park *park, int64_t deadline_ns)
 {

@@ -38,6 +38,26 @@ weir__park_reset(struct weir_park *park)
 }
 
 /*
+ * Spinning before the wait: at most one thread at a time per struct, for at
+ * most a microsecond or two, and hardly at all where it does not pay, which
+ * the score says: it rises with each success and falls with each failure.
+ */
+struct weir_spin {
+	struct weir_u32 busy, score, skipped;
+};
+
+static inline void
+weir__spin_init(struct weir_spin *spin)
+{
+	weir__u32_store(&spin->busy, 0, WEIR_RELAXED);
+	weir__u32_store(&spin->score, 4, WEIR_RELAXED);
+	weir__u32_store(&spin->skipped, 0, WEIR_RELAXED);
+}
+
+/* True if it was signalled meanwhile.  The owner's. */
+bool weir__park_spin(struct weir_park *park, struct weir_spin *spin);
+
+/*
  * Wait until signalled or until deadline_ns of weir_now_ns().  True if there
  * was a signal, even a late one.  The owner's.
  */
