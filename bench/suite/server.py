@@ -47,9 +47,13 @@ class Server:
         with open(os.path.join(self.directory, "nginx.pid"),
                   encoding="ascii") as file:
             master = int(file.read())
-        before = _children(master)
-        os.kill(master, signal.SIGHUP)
         deadline = time.monotonic() + 10
+        # A signal that comes before the first worker is there can get lost.
+        before = _children(master)
+        while not before and time.monotonic() < deadline:
+            time.sleep(0.01)
+            before = _children(master)
+        os.kill(master, signal.SIGHUP)
         while time.monotonic() < deadline:
             now = _children(master)
             if len(now) == 1 and now != before:
