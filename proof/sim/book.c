@@ -8,7 +8,8 @@ struct book book;
 void
 book_open(void)
 {
-	memset(&book, 0, sizeof(book));
+	memset(book.lines, 0, sizeof(book.lines));
+	book.running = book.running_most = book.early_count = 0;
 }
 
 void
@@ -22,6 +23,12 @@ book_accept(uint32_t job, weir_status status, uint64_t id)
 	line->accepted = true;
 	sim_check(line->id == 0 || line->id == id);
 	line->id = id;
+	for (uint32_t i = 0; i < book.early_count; i++)
+		if (book.early[i].id == id) {
+			book_result(&book.early[i], job);
+			book.early[i] = book.early[--book.early_count];
+			break;
+		}
 }
 
 void
@@ -66,14 +73,13 @@ book_result(const weir_result *result, uint32_t job)
 void
 book_result_by_id(const weir_result *result)
 {
-	/* Its submit call may not have returned the id yet. */
-	uint32_t found = BOOK_JOBS;
-
 	for (uint32_t i = 0; i < BOOK_JOBS; i++)
-		if (book.lines[i].id == result->id)
-			found = i;
-	sim_check(found < BOOK_JOBS);
-	book_result(result, found);
+		if (book.lines[i].id == result->id) {
+			book_result(result, i);
+			return;
+		}
+	sim_check(book.early_count < BOOK_JOBS);
+	book.early[book.early_count++] = *result;
 }
 
 void
@@ -94,6 +100,7 @@ book_unstarted(uint64_t id, const void *in, void *user)
 void
 book_close(void)
 {
+	sim_check(book.early_count == 0);
 	for (uint32_t i = 0; i < BOOK_JOBS; i++) {
 		const struct line *line = &book.lines[i];
 		uint32_t ends = line->results + line->handed_back;

@@ -23,6 +23,10 @@ struct line {
 struct book {
 	struct line lines[BOOK_JOBS];
 	uint32_t running, running_most;
+
+	/* results that came before their submit call returned the id */
+	weir_result early[BOOK_JOBS];
+	uint32_t early_count;
 };
 
 /* One for each schedule; book_open() empties it. */
