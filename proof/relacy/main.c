@@ -19,8 +19,8 @@
 #define EXECUTIONS 200000
 
 static const struct weir_scenario *const groups[] = {
-	sync_scenarios,
-	chan_scenarios,
+	sync_scenarios, wait_scenarios,  chan_scenarios,
+	ctx_scenarios,  limit_scenarios,
 };
 
 static const char *const mutant_names[] = {"NONE",

@@ -19,6 +19,9 @@
 
 /* Each file has a table of them; an entry without a name ends it. */
 extern const struct weir_scenario sync_scenarios[];
+extern const struct weir_scenario wait_scenarios[];
 extern const struct weir_scenario chan_scenarios[];
+extern const struct weir_scenario ctx_scenarios[];
+extern const struct weir_scenario limit_scenarios[];
 
 #endif

@@ -9,7 +9,8 @@
 
 static struct weir_mutex mu;
 static struct weir_park park;
-static int counter, message, late;
+static struct weir_u32 flag;
+static int counter, message;
 
 static void
 mutex_setup(void)
@@ -53,8 +54,8 @@ static void
 park_setup(void)
 {
 	weir__park_init(&park);
+	weir__u32_store(&flag, 0, WEIR_RELAXED);
 	message = 0;
-	late = 0;
 }
 
 static void
@@ -74,11 +75,45 @@ park_owner(void)
 	CHECK(message == 1);
 }
 
+/*
+ * As idle workers do it: forget old signals, look, and only then wait.  The
+ * flag itself has no order; it is the park that gives it one.
+ */
 static void
 park_owner_resets(void)
 {
-	CHECK(weir__park_wait(&park, WEIR_FOREVER));
 	weir__park_reset(&park);
+	while (weir__u32_load(&flag, WEIR_RELAXED) == 0) {
+		CHECK(weir__park_wait(&park, WEIR_FOREVER));
+		weir__park_reset(&park);
+	}
+}
+
+static void
+park_flag_setter(void)
+{
+	weir__u32_store(&flag, 1, WEIR_RELAXED);
+	if (weir__park_signal(&park))
+		weir__park_kick(&park);
+}
+
+/* A signal may come too late, but what was said to have come has come. */
+static void
+park_owner_in_time(void)
+{
+	bool signalled = weir__park_wait(&park, weir_now_ns() + WEIR_US);
+
+	if (!signalled)
+		return;
+	weir__data_read(&message);
+	CHECK(message == 1);
+}
+
+static void
+park_owner_twice(void)
+{
+	if (!weir__park_wait(&park, weir_now_ns() + WEIR_US))
+		CHECK(weir__park_wait(&park, WEIR_FOREVER));
 	weir__data_read(&message);
 	CHECK(message == 1);
 }
@@ -109,9 +144,17 @@ const struct weir_scenario sync_scenarios[] = {
 	 .setup = park_setup,
 	 .thread = {park_owner, park_signaller}},
 	{.name = "park_reset",
-	 .promise = "a signal that is forgotten has shown what was written "
-		    "before it",
+	 .promise = "an owner that forgets a signal sees what it was about",
 	 .setup = park_setup,
-	 .thread = {park_owner_resets, park_signaller}},
+	 .thread = {park_owner_resets, park_flag_setter}},
+	{.name = "park_late",
+	 .promise = "a signal at the last moment is one, and shows what was "
+		    "written before",
+	 .setup = park_setup,
+	 .thread = {park_owner_in_time, park_signaller}},
+	{.name = "park_again",
+	 .promise = "a signal that missed one wait ends the next",
+	 .setup = park_setup,
+	 .thread = {park_owner_twice, park_signaller}},
 	{.name = NULL},
 };
