@@ -7,6 +7,7 @@
  * on two processors take half of what they take on one.  It has a closed
  * form as well: the sum over all jobs can be checked without running them
  * again.  The peers in other languages do the same steps on the same numbers.
+ * This header is C++ as well, for the peers that are.
  *
  * Locking.  None: plain functions and plain values.
  */
@@ -32,7 +33,11 @@ struct bench_job {
 static inline struct bench_job
 bench_job_make(uint64_t id)
 {
-	return (struct bench_job){id, id * SEED_FACTOR};
+	struct bench_job job;
+
+	job.id = id;
+	job.seed = id * SEED_FACTOR;
+	return job;
 }
 
 /* The work: with 0 steps it is one addition, the trivial job. */
@@ -41,8 +46,11 @@ bench_job_run(const struct bench_job *job, uint64_t steps)
 {
 	uint64_t x = job->id + job->seed;
 
-	while (steps-- > 0)
+	while (steps-- > 0) {
 		x = x * CHAIN_FACTOR + CHAIN_TERM;
+		/* Some compilers would make one step of two. */
+		__asm__("" : "+r"(x));
+	}
 	return x;
 }
 
@@ -69,6 +77,12 @@ bench_sum_expected(uint64_t jobs, uint64_t steps)
 	}
 	return factor * (ids + ids * SEED_FACTOR) + term * jobs;
 }
+
+/* What a program is asked to do. */
+struct bench_load {
+	uint32_t workers, capacity;
+	uint64_t jobs, steps;
+};
 
 /* What came out; count and sums must be what went in. */
 struct bench_tally {
@@ -143,6 +157,21 @@ bench_print_between(const struct bench_mark *from, const struct bench_mark *to,
 			   bench_cpu_ns(&from->usage)),
 	       to->usage.ru_nvcsw - from->usage.ru_nvcsw,
 	       to->usage.ru_nivcsw - from->usage.ru_nivcsw);
+}
+
+/* The last line of a program: what it was asked for, and what it took. */
+static inline void
+bench_report(const char *form, const struct bench_load *load,
+	     const struct bench_mark *from, const struct bench_mark *to,
+	     const char *more, const struct bench_tally *tally, int right)
+{
+	printf("{\"form\": \"%s\", \"workers\": %u, \"capacity\": %u, "
+	       "\"steps\": %llu, ",
+	       form, load->workers, load->capacity,
+	       (unsigned long long)load->steps);
+	bench_print_between(from, to, load->jobs);
+	printf("%s, \"sum\": %llu, \"right\": %s}\n", more,
+	       (unsigned long long)tally->value_sum, right ? "true" : "false");
 }
 
 /* A number from the command line; anything else ends the program. */

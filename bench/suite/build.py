@@ -8,12 +8,20 @@ import sys
 
 WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Wconversion",
             "-Werror"]
-PROGRAMS = ("pool", "depth")
+C_FLAGS = ["-O2", "-std=gnu17", "-D_GNU_SOURCE"] + WARNINGS
+PROGRAMS = ("pool", "depth", "trip")
+# Go's own programs need its standard library only.
+GO_PROGRAMS = ("pool", "trip", "spawn", "fetch")
+GO_LIBRARIES = ("ants", "pond")
 
 
 def _run(argv, **more):
-    done = subprocess.run(argv, capture_output=True, text=True, check=False,
-                          **more)
+    """Gives what went wrong, or None."""
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True,
+                              check=False, timeout=300, **more)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error)
     return None if done.returncode == 0 else \
         (done.stdout + done.stderr).strip()[-2000:]
 
@@ -22,6 +30,10 @@ def _must(argv, **more):
     error = _run(argv, **more)
     if error:
         sys.exit(f"bench: {' '.join(argv)} failed:\n{error}")
+
+
+def _cc():
+    return os.environ.get("CC", "cc")
 
 
 def build_type(build):
@@ -47,34 +59,110 @@ def library(root, build):
 
 def programs(runner, build):
     os.makedirs(runner.bin, exist_ok=True)
-    cc = os.environ.get("CC", "cc")
     here = os.path.join(runner.root, "bench")
-    flags = ["-O2", "-std=gnu17", "-D_GNU_SOURCE"] + WARNINGS
-    _must([cc] + flags + ["-o", runner.program("child"),
-                          os.path.join(here, "child.c")])
+    _must([_cc()] + C_FLAGS + ["-o", runner.program("child"),
+                               os.path.join(here, "child.c")])
     for name in PROGRAMS:
-        _must([cc] + flags + [
+        _must([_cc()] + C_FLAGS + [
             "-I", os.path.join(runner.root, "include"),
             "-o", runner.program(name), os.path.join(here, name + ".c"),
             os.path.join(build, "libweir.a"), "-pthread", "-lm"])
 
 
-def go_programs(runner):
-    """True if the peers in Go are there."""
-    if not shutil.which("go"):
-        runner.skip("peers in Go", "go is not installed")
+def allocations(runner):
+    """The library that counts allocations, or None."""
+    path = runner.program("allocations.so")
+    error = _run([_cc()] + C_FLAGS + [
+        "-fPIC", "-shared", "-o", path,
+        os.path.join(runner.root, "bench", "allocations.c")])
+    if error:
+        runner.skip("allocations per job", error)
+    return None if error else path
+
+
+def _built(runner, what, argv, **more):
+    """True if argv could be run; otherwise what is skipped."""
+    if not shutil.which(argv[0]):
+        runner.skip(what, f"{argv[0]} is not installed")
         return False
-    # Nothing is to be fetched: the programs need the standard library only.
-    environment = dict(os.environ, GOPROXY="off", GOTOOLCHAIN="local",
+    error = _run(argv, **more)
+    if error:
+        runner.skip(what, error)
+    return not error
+
+
+def _go(runner, found):
+    environment = dict(os.environ, GOTOOLCHAIN="local",
                        GOFLAGS="-buildvcs=false", GO111MODULE="on")
     source = os.path.join(runner.root, "bench", "peers", "go")
-    for name in ("pool", "fetch"):
-        error = _run(["go", "build", "-o", runner.program("go-" + name),
-                      "./" + name], cwd=source, env=environment)
-        if error:
-            runner.skip("peers in Go", error)
-            return False
-    return True
+    for names, where, fetch in ((GO_PROGRAMS, source, "off"),
+                                (GO_LIBRARIES, source + "/libs", None)):
+        if fetch:
+            environment["GOPROXY"] = fetch
+        else:
+            environment.pop("GOPROXY")
+        for name in names:
+            program = runner.program("go-" + name)
+            if _built(runner, f"peer in Go, {name}",
+                      ["go", "build", "-o", program, "./" + name],
+                      cwd=where, env=environment):
+                found.add("go-" + name)
+
+
+def _pkg_config(package):
+    """(flags to compile with, flags to link with), or None."""
+    words = []
+    for flag in ("--cflags", "--libs"):
+        try:
+            done = subprocess.run(["pkg-config", flag, package],
+                                  capture_output=True, text=True, check=False)
+        except OSError:
+            return None
+        if done.returncode != 0:
+            return None
+        words.append(done.stdout.split())
+    return words
+
+
+def _with_library(runner, found, name, package, source, compiler):
+    flags = _pkg_config(package)
+    if flags is None:
+        runner.skip(f"peer {name}", f"pkg-config knows no {package}")
+        return
+    path = os.path.join(runner.root, "bench", "peers", source)
+    if _built(runner, f"peer {name}",
+              compiler + flags[0] + ["-o", runner.program(name), path]
+              + flags[1] + ["-pthread"]):
+        found.add(name)
+
+
+def _rust(runner, found):
+    target = os.path.join(runner.out, "cargo")
+    manifest = os.path.join(runner.root, "bench", "peers", "rust",
+                            "Cargo.toml")
+    if _built(runner, "peer crossbeam",
+              ["cargo", "build", "--release", "--locked", "--quiet",
+               "--manifest-path", manifest, "--target-dir", target]):
+        shutil.copy(os.path.join(target, "release", "crossbeam-peer"),
+                    runner.program("crossbeam"))
+        found.add("crossbeam")
+
+
+def peers(runner):
+    """Build them; gives the names of the programs that are there."""
+    found = set()
+    cc = [_cc()] + C_FLAGS
+    cxx = [os.environ.get("CXX", "c++"), "-O2", "-std=c++17",
+           "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Wshadow", "-Werror"]
+    source = os.path.join(runner.root, "bench", "peers", "c", "mutex.c")
+    _must(cc + ["-o", runner.program("c-mutex"), source, "-pthread"])
+    found.add("c-mutex")
+    _go(runner, found)
+    _with_library(runner, found, "glib", "glib-2.0", "glib/glib.c", cc)
+    _with_library(runner, found, "uv", "libuv", "uv/uv.c", cc)
+    _with_library(runner, found, "tbb", "tbb", "tbb/tbb.cc", cxx)
+    _rust(runner, found)
+    return found
 
 
 def curl(runner):

@@ -3,6 +3,7 @@
 import datetime
 import os
 import platform
+import re
 import resource
 import subprocess
 import time
@@ -12,7 +13,8 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 def _output(argv, cwd=None):
     try:
-        done = subprocess.run(argv, cwd=cwd, capture_output=True, text=True)
+        done = subprocess.run(argv, cwd=cwd, capture_output=True, text=True,
+                              check=False)
     except OSError:
         return None
     return done.stdout.strip() if done.returncode == 0 else None
@@ -24,6 +26,21 @@ def _cpu_model():
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
     return platform.machine()
+
+
+def _libraries(root):
+    """The versions of the peers, as members of the JSON file."""
+    found = {name: _output(["pkg-config", "--modversion", package])
+             for name, package in (("GLib", "glib-2.0"), ("libuv", "libuv"),
+                                   ("oneTBB", "tbb"))}
+    peers = os.path.join(root, "bench", "peers")
+    for path, pattern in (
+            ("go/libs/go.mod", r"^\s+\S+/(ants|pond)\S* v(\S+)"),
+            ("rust/Cargo.lock",
+             r'^name = "(crossbeam-channel)"\nversion = "([^"]+)"')):
+        with open(os.path.join(peers, path), encoding="utf-8") as file:
+            found.update(re.findall(pattern, file.read(), re.MULTILINE))
+    return {name: version for name, version in found.items() if version}
 
 
 def describe(root):
@@ -45,6 +62,8 @@ def describe(root):
         "kernel": platform.release(),
         "cc": cc.splitlines()[0] if cc else None,
         "go": _output(["go", "version"]),
+        "rust": _output(["rustc", "--version"]),
+        "libraries": _libraries(root),
         "curl": curl.splitlines()[0] if curl else None,
         "nginx": _output(["sh", "-c", nginx + " -v 2>&1"]),
     }

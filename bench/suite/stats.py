@@ -6,6 +6,28 @@ compared is always the two runs of one round, and then the median of that.
 """
 
 import statistics
+from dataclasses import dataclass
+from typing import Optional
+
+
+@dataclass
+class Goal:
+    """What is to be reached, and what was; value None is "not measured".
+    Those in front go into the table of the project's front page."""
+
+    what: str
+    unit: str
+    value: Optional[float]
+    how: str
+    bound: float
+    front: bool = False
+
+    @property
+    def reached(self):
+        if self.value is None:
+            return None
+        return self.value >= self.bound if self.how == ">=" \
+            else self.value <= self.bound
 
 
 def of(samples, suite, case, peer):
@@ -33,15 +55,19 @@ def figures(samples, suite, case, peer, metric):
     )
 
 
-def ratios(samples, suite, case, metric, over, under):
+def pairs(samples, suite, case, metric, over, under):
     """The metric of peer over by that of peer under, in each round."""
     upper = of(samples, suite, case, over)
     lower = of(samples, suite, case, under)
-    return spread(
+    return [
         upper[r][metric] / lower[r][metric]
         for r in sorted(upper.keys() & lower.keys())
         if metric in upper[r] and lower[r].get(metric)
-    )
+    ]
+
+
+def ratios(samples, suite, case, metric, over, under):
+    return spread(pairs(samples, suite, case, metric, over, under))
 
 
 def median(samples, suite, case, peer, metric):

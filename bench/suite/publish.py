@@ -1,0 +1,320 @@
+"""Turns the figures of a full run into text: the table of the front page,
+and docs/benchmarks.md.  Takes bench.json as it was written, so that what is
+published can be written again from the file."""
+
+from . import counters, fetch, latency, memory, pool, stats
+
+SIGNS = {">=": "at least", "<=": "at most"}
+VERDICTS = {True: "reached", False: "**MISSED**", None: "not measured"}
+PICTURES = ("peers", "throughput-0us", "latency")
+KEY_PEERS = (pool.GO, pool.TBB, pool.CROSSBEAM)
+
+
+def refusal(bench):
+    """Why these figures should not be published, or None."""
+    settings = bench["settings"]
+    if settings["quick"] or settings["only"]:
+        return "it is a quick run, or one of a part; run `make bench`"
+    if settings["build_type"] != "release":
+        return f"it is a {settings['build_type']} build"
+    if bench["wrong"]:
+        return "some results were wrong"
+    return None
+
+
+def number(value):
+    if value is None:
+        return "-"
+    return f"{value:.0f}" if value >= 100 or value == 0 else \
+        f"{value:.1f}" if value >= 10 else \
+        f"{value:.2f}" if value >= 0.1 else f"{value:.4f}"
+
+
+def goal_row(goal):
+    unit = {"x": "×", "": ""}.get(goal["unit"], " " + goal["unit"])
+    value = "-" if goal["value"] is None else number(goal["value"]) + unit
+    return (f"| {goal['what']} | {value} | "
+            f"{SIGNS[goal['how']]} {goal['bound']:g}{unit} | "
+            f"{VERDICTS[goal['reached']]} |")
+
+
+def goal_rows(goals):
+    return ["| what | measured | goal | |", "| --- | --- | --- | --- |"] \
+        + [goal_row(goal) for goal in goals]
+
+
+def front_table(bench):
+    """What README.md shows: the goals that were chosen for it."""
+    machine, settings = bench["machine"], bench["settings"]
+    front = [goal for goal in bench["goals"] if goal["front"]]
+    missed = sum(goal["reached"] is False for goal in bench["goals"])
+    lines = goal_rows(front)
+    lines += ["", f"Medians of {settings['rounds']} rounds on "
+              f"{machine['cpus']} CPUs ({machine['cpu']}), Linux",
+              f"{machine['kernel']}, {machine['go']}, commit "
+              f"{machine['commit']}, {machine['date'][:10]}.",
+              f"Of all {len(bench['goals'])} goals {missed} were missed: "
+              "[docs/benchmarks.md](docs/benchmarks.md) has every figure."]
+    return "\n".join(lines) + "\n"
+
+
+def table(head, rows):
+    return ["| " + " | ".join(head) + " |",
+            "| --- |" + " ---: |" * (len(head) - 1)] \
+        + ["| " + " | ".join(row) + " |" for row in rows]
+
+
+def ranged(spread):
+    """4.6 (4.0-5.2): the median and, in brackets, the worst and the best."""
+    if not spread:
+        return "-"
+
+    def short(value):
+        return f"{value:.0f}" if value >= 10 else \
+            f"{value:.1f}" if value >= 1 else f"{value:.2f}"
+
+    return f"{short(spread[1])} ({short(spread[0])}-{short(spread[2])})"
+
+
+def names(samples, suite):
+    """The peers of a suite, in the order in which they ran."""
+    return list(dict.fromkeys(s["peer"] for s in samples
+                              if s["suite"] == suite))
+
+
+def about(bench):
+    machine, settings = bench["machine"], bench["settings"]
+    took_s = sum(settings["took_s"].values())
+    lines = [
+        f"* {machine['cpu']}, {machine['cpus']} CPUs, "
+        f"{machine['memory_mib']} MiB, Linux {machine['kernel']}",
+        f"* {machine['cc']}; {machine['go'] or 'no Go'}; "
+        f"{machine.get('rust') or 'no Rust'}",
+    ]
+    libraries = [f"{name} {version}" for name, version in
+                 (machine.get("libraries") or {}).items()]
+    if libraries:
+        lines.append("* " + ", ".join(libraries))
+    lines += [
+        f"* commit {machine['commit']}"
+        + (", with changes" if machine["uncommitted_changes"] else "")
+        + f", {machine['date'][:10]}, {settings['rounds']} rounds, "
+        f"{len(bench['samples'])} runs in {took_s / 60:.0f} minutes",
+        f"* {settings['busy']} runs with more than "
+        f"{settings['foreign_cpus_max']} processors in use by others, each "
+        "after a second try",
+    ]
+    for skipped in bench["skipped"]:
+        lines.append(f"* skipped: {skipped['what']}")
+    return lines
+
+
+def pool_costs(samples, capacity):
+    rows = []
+    for name in names(samples, pool.SUITE):
+        cells = [stats.median(samples, pool.SUITE,
+                              pool.Case(0, capacity, w).name, name,
+                              "ns_per_job") for w in pool.WORKERS]
+        if any(cells):
+            rows.append([name] + [number(cell) for cell in cells])
+    return table(["ns per job"] + [f"N={w}" for w in pool.WORKERS], rows)
+
+
+def pool_ratios(samples, ours, capacity):
+    rows = []
+    for name in names(samples, pool.SUITE):
+        if name in pool.OURS or name == pool.SPLIT:
+            continue
+        if ours == pool.HELPS and name not in KEY_PEERS:
+            continue
+        cells = [stats.ratios(samples, pool.SUITE,
+                              pool.Case(0, capacity, w).name, "ns_per_job",
+                              name, ours) for w in pool.WORKERS]
+        if any(cells):
+            rows.append([name] + [ranged(cell) for cell in cells])
+    return table([f"{ours}, times"] + [f"N={w}" for w in pool.WORKERS], rows)
+
+
+def trivial(samples):
+    lines = ["## Trivial jobs", "",
+             "Sixteen bytes in, sixteen out, one addition: what is measured "
+             "is the pool. *U*: the queue of",
+             "this peer has no bound; that is another contract, and a "
+             "cheaper one. *Times* is how many times",
+             "faster: the median of the pairs and, in brackets, the worst "
+             "and the best of them.", ""]
+    for capacity in pool.CAPACITIES:
+        lines += [f"### Capacity {capacity}", ""]
+        lines += pool_costs(samples, capacity)
+        for ours in (pool.PULL, pool.PUSH, pool.HELPS):
+            lines += [""] + pool_ratios(samples, ours, capacity)
+        lines.append("")
+    return lines
+
+
+def working(samples):
+    lines = ["## Jobs that work", "",
+             "A dependent chain of multiplications, as long as the title "
+             "says. Time by that of a static split: as",
+             "many threads as there are processors (or N, if that is less), "
+             "each with its share of the jobs and",
+             "no pool at all. 1.02 is two per cent of overhead; medians of "
+             "the pairs.", ""]
+    for work_us in pool.WORK_US[1:]:
+        for capacity in pool.CAPACITIES:
+            rows = []
+            for name in names(samples, pool.SUITE):
+                cells = [stats.ratios(samples, pool.SUITE,
+                                      pool.Case(work_us, capacity, w).name,
+                                      "ns_per_job", name, pool.SPLIT)
+                         for w in pool.WORKERS]
+                if any(cells) and name != pool.SPLIT:
+                    rows.append([name] + [f"{cell[1]:.3f}" if cell else "-"
+                                          for cell in cells])
+            lines += table([f"{work_us} µs, capacity {capacity}"]
+                           + [f"N={w}" for w in pool.WORKERS], rows) + [""]
+    return lines
+
+
+def round_trips(samples):
+    lines = ["## Round trip", "",
+             "One thread submits a trivial job and waits for its result, "
+             "again and again; N threads serve it.",
+             "Nanoseconds, medians over the rounds; percentiles include a "
+             "look at the clock for each trip. The",
+             "last two columns are ratios of the means.", ""]
+    for workers in latency.WORKERS:
+        case, rows = latency.case_name(workers), []
+        for name in names(samples, latency.SUITE):
+            cells = [stats.median(samples, latency.SUITE, case, name, m)
+                     for m in latency.METRICS]
+            ratios = [stats.ratios(samples, latency.SUITE, case,
+                                   "ns_per_job", name, ours)
+                      for ours in (latency.WEIR, latency.HELPS)]
+            if all(cells):
+                rows.append([name] + [f"{cell:.0f}" for cell in cells]
+                            + [ranged(ratio) for ratio in ratios])
+        lines += table([f"N={workers}", "mean", "p50", "p99", "p99.9",
+                        "by weir push", "by helps"], rows) + [""]
+    return lines
+
+
+def counted(samples):
+    lines = ["## Counted", "",
+             "These hardly depend on who else uses the machine. Per trivial "
+             f"job, N={counters.WORKERS}; instructions are",
+             "those of user space, from valgrind, which runs one thread at a "
+             "time.", ""]
+    rows = []
+    for capacity, _ in counters.CASES:
+        for name in names(samples, pool.SUITE):
+            cells = [counters.value(samples, capacity, name, metric)
+                     for metric in ("futex_per_job", "allocations_per_job",
+                                    "instructions_per_job")]
+            if any(cell is not None for cell in cells):
+                rows.append([name, capacity] + [
+                    "-" if c is None else f"{c:.{d}f}"
+                    for c, d in zip(cells, (4, 3, 0))])
+    lines += table(["", "capacity", "futex calls", "allocations",
+                    "instructions"], rows) + [""]
+    for capacity in pool.CAPACITIES:
+        rows = []
+        for name in pool.OURS + (pool.GO,):
+            cells = [stats.median(samples, pool.SUITE,
+                                  pool.Case(0, capacity, w).name, name,
+                                  "switches_per_job") for w in pool.WORKERS]
+            rows.append([name] + ["-" if c is None else f"{c:.4f}"
+                                  for c in cells])
+        lines += table([f"context switches, capacity {capacity}"]
+                       + [f"N={w}" for w in pool.WORKERS], rows) + [""]
+    return lines
+
+
+def remembered(samples):
+    rows = []
+    for name in names(samples, memory.SUITE):
+        peak = stats.median(samples, memory.SUITE, memory.CASE, name,
+                            "rss_kib")
+        if peak:
+            rows.append([name, f"{peak / 1024:.1f}"])
+    return ["## Memory", "",
+            f"Peak of the process over {memory.JOBS:,} trivial jobs, N=4, "
+            "capacity 8. A goroutine per job takes a",
+            "semaphore before it works. *Late* starts all of them before it "
+            "collects, as the simplest program",
+            "does, and the other one collects meanwhile, which the scheduler "
+            "of Go rewards: the two differ by",
+            "more than an order of magnitude, and the goal is about the "
+            "first.", ""] + table(["", "peak, MiB"], rows) + [""]
+
+
+def fetched(samples):
+    rows = []
+    for width in fetch.WIDTHS:
+        for name in names(samples, fetch.SUITE):
+            case = f"c={width}"
+            cells = [stats.median(samples, fetch.SUITE, case, name, m)
+                     for m in ("requests_per_s", "cpu_s_per_100k", "rss_kib",
+                               "connections")]
+            if not all(cells):
+                continue
+            ratio = stats.ratios(samples, fetch.SUITE, case,
+                                 "requests_per_cpu_s", fetch.WEIR, name)
+            rows.append([name, str(width), f"{cells[0]:.0f}",
+                         f"{cells[1]:.2f}", f"{cells[2] / 1024:.1f}",
+                         f"{cells[3]:.0f}",
+                         "" if name == fetch.WEIR else ranged(ratio)])
+    if not rows:
+        return []
+    return ["## Fetching", "",
+            "512 bytes a time from a private nginx over loopback, every URL "
+            "another path. The last column is how",
+            "many more requests weir makes in a second of processor time.",
+            ""] + table(["", "at a time", "requests/s", "CPU s/100k",
+                         "peak MiB", "connections", "weir, times"],
+                        rows) + [""]
+
+
+DISCLAIMER = """## What these figures do not say
+
+* **That N threads ran.** With trivial jobs the pull form does not keep N threads busy, and with
+  `caller_helps` the caller runs jobs itself. N is the bound on jobs that run at once, and one thread
+  that never waits is faster than several that do. That is why these forms win, and jobs that take
+  more than a few microseconds get all the workers: see *Jobs that work*.
+* **Much about other machines.** Two processors of a virtual machine that others use as well. Waking
+  a thread on an idle virtual processor takes microseconds here and much less on bare metal, which
+  flatters whoever does not wake: Go, TBB and the pull form. More processors would show contention
+  that two cannot.
+* **Anything in absolute terms.** Ratios are of runs made one right after the other; the nanoseconds
+  are there to give an idea.
+* **That peers were tuned.** Each does what its documentation shows first, with the same bound where
+  it has one. Go's collector of garbage, TBB's scheduler and GLib's allocator stay at their defaults.
+  ants has no queue at all: its producer waits while N jobs run. libuv has no bound, and is given one
+  by using C requests again and again, on one thread.
+* **That capacity means the same to all.** In pull form and in TBB's pipeline it is all that may be
+  inside; in push form, in Go and in crossbeam it is the length of each queue, which is more.
+* **Anything about fairness, priorities, retries or time-outs.** All of that is there and switched
+  off; jobs that use it cost more."""
+
+
+def document(bench, pictures):
+    samples = bench["samples"]
+    reached = sum(goal["reached"] is True for goal in bench["goals"])
+    missed = sum(goal["reached"] is False for goal in bench["goals"])
+    lines = ["# Benchmarks", "",
+             "`make bench` measures, `scripts/bench-docs` writes this page "
+             "from `bench/out/bench.json`; nothing",
+             "here is written by hand. How it is done, and how to add a "
+             "peer: [bench/README.md](../bench/README.md).",
+             ""] + about(bench)
+    lines += ["", "## Goals", "",
+              f"{reached} reached, {missed} missed, "
+              f"{len(bench['goals']) - reached - missed} not measured. "
+              "Medians of ratios pair by pair, and where it says",
+              "*worst N* the worst of the medians of five widths.", ""]
+    lines += goal_rows(bench["goals"]) + [""]
+    for picture in pictures:
+        lines += [f"![{picture}](benchmarks/{picture}.svg)", ""]
+    for part in (trivial, working, round_trips, counted, remembered, fetched):
+        lines += part(samples)
+    return "\n".join(lines) + "\n" + DISCLAIMER + "\n"
