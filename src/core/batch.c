@@ -349,6 +349,10 @@ weir__batch_loop(struct weir_worker *w)
 	}
 	weir__pull_set_active(w, false);
 	stop_watching(w);
+	/* The pool may be narrower now, and those who stay be parked. */
+	weir__mutex_lock(&pool->mu);
+	weir__pull_wake_surplus_locked(pool);
+	weir__mutex_unlock(&pool->mu);
 	/* Those who are parked as surplus announce nothing; tell them. */
 	weir__pool_notify_if_finished(pool);
 	weir__list_append(&w->free_slots, &w->slot->link);
