@@ -231,9 +231,13 @@ weir__records_return(weir_pool *pool, struct weir_record **records,
 uint64_t
 weir__inbox_len_locked(weir_pool *pool)
 {
-	/* Acquire: pairs with the publication in accept_locked(). */
+	/*
+	 * Acquires what accept_locked() published.  Sequentially consistent,
+	 * because this is the second look of a worker that has announced that
+	 * it will sleep (README.md): an acquire may see what was before.
+	 */
 	return weir__u64_load(&pool->accepted,
-			      WEIR_ORDER(INBOX_TAKE_ORDER, WEIR_ACQUIRE_ORDER,
+			      WEIR_ORDER(INBOX_TAKE_ORDER, WEIR_SEQ_CST,
 					 WEIR_RELAXED)) -
 	       pool->fetched;
 }
