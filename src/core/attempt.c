@@ -120,11 +120,12 @@ weir__attempt_begin(weir_job *job, struct weir_record *record, int64_t now_ns)
 		if (record->pool->options.out_size > 0)
 			memset(record->out, 0, record->pool->options.out_size);
 	}
+	record->simple = false;
 	record->result.attempts++;
 	record->result.worker = job->worker->index;
 	record->result.error[0] = '\0';
 	record->started_ns = now_ns;
-	record->retry_after_ns = -1;
+	job->retry_after_ns = -1;
 	job->record = record;
 	job->cancel_sent = false;
 	job->worker->current_id = record->result.id;
@@ -171,9 +172,9 @@ wants_retry(const struct weir_record *record, weir_status status)
  * whoever submitted the job: then there is no point in waiting.
  */
 static int64_t
-next_due_ns(struct weir_record *record, double unit, int64_t now_ns)
+next_due_ns(struct weir_record *record, int64_t delay_ns, double unit,
+	    int64_t now_ns)
 {
-	int64_t delay_ns = record->retry_after_ns;
 	int64_t due_ns, deadline_ns;
 
 	if (delay_ns < 0)
@@ -187,7 +188,7 @@ next_due_ns(struct weir_record *record, double unit, int64_t now_ns)
 
 /* Put a failed job on the shelf. False if the pool takes none any more. */
 static bool
-back_off(struct weir_record *record, int64_t now_ns)
+back_off(struct weir_record *record, int64_t delay_ns, int64_t now_ns)
 {
 	weir_pool *pool = record->pool;
 	struct weir_park *wake = NULL;
@@ -199,7 +200,7 @@ back_off(struct weir_record *record, int64_t now_ns)
 	unit = weir__rng_unit(&pool->rng);
 	record->hurried = false;
 	weir__mutex_unlock(&pool->mu);
-	due_ns = next_due_ns(record, unit, now_ns);
+	due_ns = next_due_ns(record, delay_ns, unit, now_ns);
 	if (due_ns == 0)
 		return false;
 	/* Watched first: a cancellation from here on sets hurried. */
@@ -239,7 +240,7 @@ weir__attempt_end(weir_job *job, weir_status status, int64_t run_ns,
 		default_error(record, weir_status_message(status));
 		/* Once on the shelf it may leave the pool before we go on. */
 		weir__u32_sub(&job->worker->running, 1, WEIR_RELAXED);
-		if (back_off(record, now_ns))
+		if (back_off(record, job->retry_after_ns, now_ns))
 			return false;
 		weir__u32_add(&job->worker->running, 1, WEIR_RELAXED);
 		/* Shutting down: it could have been tried again, and was not.
@@ -273,7 +274,7 @@ weir_job_retry_after(weir_ctx *ctx, int64_t delay_ns)
 	weir_job *job = weir__ctx_job(ctx);
 
 	if (job && job->record)
-		job->record->retry_after_ns = delay_ns > 0 ? delay_ns : 0;
+		job->retry_after_ns = delay_ns > 0 ? delay_ns : 0;
 }
 
 uint64_t

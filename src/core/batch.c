@@ -22,18 +22,13 @@
 #define COST_STEP_NS 400
 
 /* The room behind out is padded, so zeroing can go by whole blocks. */
-static void
+static inline void
 zero_out(struct weir_record *record, size_t size)
 {
-	static const size_t block = _Alignof(max_align_t);
-	unsigned char *out = record->out;
-
-	if (size > 4 * block) {
-		memset(out, 0, size);
-		return;
-	}
-	for (size_t i = 0; i < size; i += block)
-		memset(out + i, 0, block);
+	if (size > _Alignof(max_align_t))
+		memset(record->out, 0, size);
+	else if (size > 0)
+		memset(record->out, 0, _Alignof(max_align_t));
 }
 
 /* Will the slot's context do for a job that needs nothing of its own? */
@@ -43,35 +38,30 @@ is_ready(const weir_job *slot)
 	return slot->ctx && weir__ctx_is_fresh(slot->ctx);
 }
 
-/* May it take the short path, if the slot is ready? */
-static bool
-is_simple(const struct weir_record *record)
-{
-	return record->plain && record->result.attempts == 0 &&
-	       !record->submit_ctx;
-}
-
-/* The first, and mostly only, attempt at a simple job. True: finished. */
-static bool
-run_simple(struct weir_worker *w, weir_job *slot, struct weir_record *record)
+/*
+ * The first, and mostly only, attempt at a simple job.  False: it did not end,
+ * or ended in a way that is not simple; *ret_status has what it returned.
+ */
+static inline bool
+run_simple(struct weir_worker *w, weir_job *slot, struct weir_record *record,
+	   weir_status *ret_status)
 {
 	const weir_pool_options *options = &w->pool->options;
-	weir_status status;
 
 	zero_out(record, options->out_size);
+	record->simple = false;
 	record->result.attempts = 1;
 	record->result.worker = w->index;
-	record->retry_after_ns = -1;
 	slot->record = record;
+	slot->retry_after_ns = -1;
 	w->current_id = record->result.id;
-	status =
+	*ret_status =
 		options->run(slot->ctx, record->in, record->out, options->user);
-	if (status != WEIR_OK || !weir__ctx_is_unshared(slot->ctx))
-		return weir__attempt_end(slot, status, 0, w->now_ns);
-	slot->record = NULL;
-	w->current_id = 0;
+	if (*ret_status != WEIR_OK)
+		return false;
+	/* weir_job_fail() may have been called in vain. */
 	record->result.error[0] = '\0';
-	return true;
+	return weir__ctx_is_unshared(slot->ctx);
 }
 
 /* Any job. alone: it is timed by itself. True: finished. */
@@ -140,66 +130,96 @@ claim_set(struct weir_worker *w, uint32_t begun)
 		       WEIR_ORDER(CLAIM_ORDER, WEIR_ACQ_REL, WEIR_RELAXED));
 }
 
+static inline int64_t
+not_negative(int64_t n)
+{
+	return n & ~(n >> 63);
+}
+
 void
 weir__batch_conclude(struct weir_record *record, int64_t began_ns,
 		     int64_t share_ns, int64_t now_ns)
 {
 	weir_result *result = &record->result;
+	int64_t accepted_ns = record->accepted_ns;
 
-	result->total_ns = now_ns - record->accepted_ns;
-	if (record->plain && result->attempts == 1)
-		result->wait_ns = began_ns - record->accepted_ns;
 	/* In a hurry the submitter may have looked at its clock after us. */
-	if (result->wait_ns < 0)
-		result->wait_ns = 0;
-	if (result->total_ns < result->wait_ns)
-		result->total_ns = result->wait_ns;
+	if (record->plain && result->attempts == 1)
+		result->wait_ns = not_negative(began_ns - accepted_ns);
 	if (result->run_ns == 0 && result->attempts > 0)
 		result->run_ns = share_ns;
+	result->total_ns = not_negative(now_ns - accepted_ns);
+}
+
+/*
+ * May job i of the batch begin?  If not, it and those after it are put back or
+ * somebody else's by now; *ret_ours: from which on they are still ours.
+ */
+static inline bool
+may_begin(struct weir_worker *w, size_t i, size_t count, size_t *ret_ours)
+{
+	bool claims = !w->pool->pull;
+
+	if (i > 0 && weir__pool_level(w->pool) >= WEIR_LEVEL_SOON) {
+		if (!claims || claim_set(w, WEIR_CLAIM_NONE))
+			put_back(w, i, count);
+		else
+			*ret_ours = i - 1;
+		return false;
+	}
+	if (claims && !claim_set(w, (uint32_t)i + 1)) {
+		*ret_ours = i - 1;
+		return false;
+	}
+	return true;
+}
+
+/* Run one job.  *ready is kept: may the next one take the short path? */
+static inline bool
+run_one(struct weir_worker *w, struct weir_record *record, size_t count,
+	bool *ready)
+{
+	weir_job *slot = w->slot;
+	weir_status status;
+	bool done;
+
+	if (*ready && record->simple) {
+		if (run_simple(w, slot, record, &status))
+			return true;
+		done = weir__attempt_end(slot, status, 0, w->now_ns);
+		*ready = slot->ctx; /* unless the job kept it */
+		return done;
+	}
+	/* What the short path has left behind. */
+	slot->record = NULL;
+	done = run_any(w, slot, record, count == 1);
+	*ready = is_ready(slot);
+	return done;
 }
 
 /*
  * Run the jobs of the batch one after the other; those that did not end are
- * taken out of it.  How many were run before it was over; *ret_ours: from
- * which on they are still ours.
+ * taken out of it.  How many were run before it was over.
  */
 static size_t
 run_jobs(struct weir_worker *w, size_t count, size_t *ret_ours)
 {
-	weir_job *slot = w->slot;
-	bool claims = !w->pool->pull, ready = is_ready(slot);
+	bool ready = is_ready(w->slot);
+	size_t i;
 
 	*ret_ours = 0;
-	for (size_t i = 0; i < count; i++) {
-		struct weir_record *record = w->batch[i];
-		bool done;
-
-		if (i > 0 && weir__pool_level(w->pool) >= WEIR_LEVEL_SOON) {
-			if (!claims || claim_set(w, WEIR_CLAIM_NONE))
-				put_back(w, i, count);
-			else
-				*ret_ours = i - 1;
-			return i;
-		}
-		if (claims && !claim_set(w, (uint32_t)i + 1)) {
-			*ret_ours = i - 1;
-			return i;
-		}
-		if (ready && is_simple(record)) {
-			done = run_simple(w, slot, record);
-			ready = slot->ctx; /* unless the job kept it */
-		} else {
-			done = run_any(w, slot, record, count == 1);
-			ready = is_ready(slot);
-		}
-		if (!done)
-			w->batch[i] = NULL;
-		if (!done && i + 1 < count)
+	for (i = 0; i < count && may_begin(w, i, count, ret_ours); i++) {
+		if (run_one(w, w->batch[i], count, &ready))
+			continue;
+		w->batch[i] = NULL;
+		if (i + 1 < count)
 			weir__u32_store(&w->running, 1, WEIR_RELAXED);
 	}
-	if (claims && !claim_set(w, WEIR_CLAIM_NONE))
+	w->slot->record = NULL;
+	w->current_id = 0;
+	if (i == count && !w->pool->pull && !claim_set(w, WEIR_CLAIM_NONE))
 		*ret_ours = count - 1;
-	return count;
+	return i;
 }
 
 /* Those of the batch that have ended and are ours, to its front. */

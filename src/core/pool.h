@@ -65,7 +65,8 @@ struct weir_record {
 	enum weir_place place;
 	bool hurried; /* its submitter gave up while it was in back-off */
 	/* owned, like the block below */
-	bool plain; /* no time-out, no key, the pool's own retry policy */
+	bool plain;  /* no time-out, no key, the pool's own retry policy */
+	bool simple; /* plain, no context of a submitter, not begun yet */
 	struct weir_key *key_held; /* set while it counts for its key; mu */
 
 	/* owned by whoever has the record; fixed while it is in a list */
@@ -79,7 +80,6 @@ struct weir_record {
 	weir_retry own_retry;
 	int64_t timeout_ns;
 	int64_t started_ns;
-	int64_t retry_after_ns; /* negative: none */
 	uint64_t key;
 	uint32_t priority;
 
@@ -105,7 +105,8 @@ struct weir_job {
 	/* owned by the worker */
 	struct weir_list link; /* its free or its busy slots */
 	struct weir_record *record;
-	weir_ctx *ctx; /* made at first use, kept for the next */
+	int64_t retry_after_ns; /* as the job asks; negative: it does not */
+	weir_ctx *ctx;          /* made at first use, kept for the next */
 	struct weir_watch submit_watch; /* on record->submit_ctx: ends ctx */
 	struct weir_watch cancel_watch; /* on ctx: tells the worker */
 	struct weir_heap_node timer;
@@ -408,8 +409,9 @@ WEIR_NODISCARD weir_status weir__pool_new(weir_pool **out,
 static inline bool
 weir__job_options_are_plain(const weir_job_options *o)
 {
-	return o->priority == 0 && o->timeout_ns == 0 && !o->retry &&
-	       o->key == 0;
+	/* All at once: this is asked for every job. */
+	return ((uint64_t)o->priority | (uint64_t)o->timeout_ns |
+		(uint64_t)(uintptr_t)o->retry | o->key) == 0;
 }
 /* What options say of a job, into its record. */
 void weir__record_adopt_options(struct weir_record *record,
@@ -432,6 +434,7 @@ weir__record_accept(struct weir_record *record, const weir_job_options *options,
 	/* A record that had a plain job before is ready for another. */
 	if (!record->plain || !weir__job_options_are_plain(options))
 		weir__record_adopt_options(record, options);
+	record->simple = record->plain;
 }
 /* Are these options for a single job fit to use? */
 WEIR_NODISCARD bool weir__job_options_are_valid(const weir_job_options *o);

@@ -42,7 +42,7 @@
 #define SOURCE_SLOW_TAKES 64
 
 /* A record to fill: the worker's own spare one, or one of the pool's. */
-static struct weir_record *
+static inline struct weir_record *
 spare_get(struct weir_worker *w)
 {
 	weir_pool *pool = w->pool;
@@ -57,7 +57,7 @@ spare_get(struct weir_worker *w)
 	return record;
 }
 
-static void
+static inline void
 spare_put(weir_pool *pool, struct weir_worker *w, struct weir_record *record)
 {
 	if (w && w->spare_len < WEIR_BATCH_MAX && !pool->async) {
@@ -125,8 +125,8 @@ source_ask(weir_pool *pool, struct weir_record *record,
 						  options, pool->ends_user);
 
 	if (weir__job_options_are_plain(options) && record->plain) {
-		if (status == WEIR_OK)
-			weir__record_reset(record, id);
+		weir__record_reset(record, id);
+		record->simple = true;
 		return status;
 	}
 	if (status == WEIR_OK && !weir__job_options_are_valid(options))
@@ -161,6 +161,22 @@ source_room(const weir_pool *pool, size_t max)
 }
 
 /*
+ * Take one job that came from the source into the batch, unless it has to wait
+ * for its key.
+ */
+static void
+source_accept(weir_pool *pool, struct weir_worker *w,
+	      struct weir_record *record, size_t *count)
+{
+	/* Counted before anybody else can get hold of it. */
+	weir__u64_bump(&pool->accepted, 1);
+	if (record->key == 0 || key_admits(pool, record))
+		w->batch[(*count)++] = record;
+	else
+		limit_return(pool);
+}
+
+/*
  * Fill w->batch from the source, with source_mu held.  *ret_accepted counts
  * those that came in, which are more than are returned if some have to wait
  * for their keys.
@@ -174,8 +190,11 @@ source_fill(weir_pool *pool, struct weir_worker *w, size_t max,
 	weir_job_options options = WEIR_JOB_OPTIONS_INIT;
 	weir_status status = WEIR_OK;
 
-	while (accepted < room && intake_is_open(pool) &&
-	       limit_admits(pool, w->now_ns)) {
+	/* The source itself is shut under source_mu only. */
+	if (!intake_is_open(pool))
+		room = 0;
+	while (accepted < room && weir__pool_level(pool) == WEIR_LEVEL_OPEN &&
+	       (!pool->options.limit || limit_admits(pool, w->now_ns))) {
 		struct weir_record *record = spare_get(w);
 
 		status = source_ask(pool, record, &options, id + accepted);
@@ -185,12 +204,12 @@ source_fill(weir_pool *pool, struct weir_worker *w, size_t max,
 			break;
 		}
 		accepted++;
-		/* Counted before anybody else can get hold of it. */
-		weir__u64_bump(&pool->accepted, 1);
-		if (record->key == 0 || key_admits(pool, record))
+		if (record->plain) {
+			weir__u64_bump(&pool->accepted, 1);
 			w->batch[count++] = record;
-		else
-			limit_return(pool);
+		} else {
+			source_accept(pool, w, record, &count);
+		}
 	}
 	*ret_accepted = accepted;
 	*ret_count = count;

@@ -98,8 +98,9 @@ accept_locked(weir_pool *pool, const struct weir_input *in,
 				      ? weir_now_ns()
 				      : weir__clock_now(&pool->submit_clock);
 	record->submit_ctx = weir_ctx_ref(ctx);
+	record->simple &= !ctx;
 	copy_input(record, in, pool->options.in_size);
-	if (record->priority != WEIR_PRIORITY_FIRST)
+	if (!record->plain && record->priority != WEIR_PRIORITY_FIRST)
 		weir__u32_store(&pool->is_ranked, 1, WEIR_RELAXED);
 	weir__data_write(record);
 	pool->inbox[before & pool->inbox_mask] = record;
