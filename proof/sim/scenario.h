@@ -35,6 +35,7 @@ extern const struct scenario sync_scenarios[];
 extern const struct scenario chan_scenarios[];
 extern const struct scenario ctx_scenarios[];
 extern const struct scenario push_scenarios[];
+extern const struct scenario short_scenarios[];
 extern const struct scenario pull_scenarios[];
 extern const struct scenario async_scenarios[];
 extern const struct scenario stop_scenarios[];
