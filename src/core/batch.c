@@ -333,8 +333,6 @@ stop_watching(struct weir_worker *w)
 		w->written_off = false;
 	else
 		weir__u32_sub(&pool->watchful, 1, WEIR_SEQ_CST);
-	if (!pool->has_timekeeper)
-		weir__u32_store(&pool->armed, 0, WEIR_SEQ_CST);
 	if (!pool->pull && weir__pool_has_waiting_locked(pool))
 		wake = weir__pool_notify_locked(pool);
 	weir__mutex_unlock(&pool->mu);

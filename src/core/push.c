@@ -202,11 +202,11 @@ weir__push_flush_locked(weir_pool *pool)
  * With jobs in hand: who else has to know?  While jobs are short, one worker
  * that minds the rest is enough; else the next worker, if there is more.
  */
-static struct weir_park *wake_helpers_locked(weir_pool *pool, uint64_t queued)
+static struct weir_park *wake_helpers_locked(weir_pool *pool)
 	WEIR_REQUIRES(pool->mu);
 
 static struct weir_park *
-wake_helpers_locked(weir_pool *pool, uint64_t queued)
+wake_helpers_locked(weir_pool *pool)
 {
 	if (WEIR_MUTATED(WAKE_NEXT_WORKER))
 		return NULL;
@@ -215,7 +215,8 @@ wake_helpers_locked(weir_pool *pool, uint64_t queued)
 			return weir__pool_notify_locked(pool);
 		return NULL;
 	}
-	if (queued > 0 && weir__u32_load(&pool->sleepers, WEIR_SEQ_CST) > 0)
+	if (weir__pool_has_waiting_locked(pool) &&
+	    weir__u32_load(&pool->sleepers, WEIR_SEQ_CST) > 0)
 		return weir__pool_notify_locked(pool);
 	return NULL;
 }
@@ -239,7 +240,7 @@ push_take(weir_pool *pool, struct weir_worker *w, size_t max, bool *hungry)
 	if (count == 0)
 		weir__push_flush_locked(pool);
 	else
-		wake = wake_helpers_locked(pool, queued);
+		wake = wake_helpers_locked(pool);
 	wake_submitters_locked(pool, queued);
 	w->batch_len = (uint32_t)count;
 	weir__pool_check_locked(pool);

@@ -264,6 +264,8 @@ keep_time_locked(weir_pool *pool, int64_t looked_ns)
 			look = !watch || weir_now_ns() >= due_ns ||
 			       watch_locked(pool, seen);
 	}
+	/* Before our next look, for submitters that count on us. */
+	weir__u32_store(&pool->armed, 0, WEIR_SEQ_CST);
 	pool->has_timekeeper = false;
 	return status == WEIR_OK;
 }
