@@ -23,5 +23,7 @@ extern const struct weir_scenario wait_scenarios[];
 extern const struct weir_scenario chan_scenarios[];
 extern const struct weir_scenario ctx_scenarios[];
 extern const struct weir_scenario limit_scenarios[];
+extern const struct weir_scenario push_scenarios[];
+extern const struct weir_scenario pull_scenarios[];
 
 #endif
