@@ -59,5 +59,5 @@ def goals(runner):
     for ours in (PULL, PUSH):
         found = stats.ratios(runner.samples, SUITE, CASE, "rss_kib",
                              SPAWN_LATE, ours)
-        yield Goal(f"peak memory, {ours} under a {SPAWN_LATE}", "x",
+        yield Goal(f"peak memory, {SPAWN_LATE}, over {ours}", "x",
                    found[1] if found else None, ">=", 500.0, ours == PULL)

@@ -9,7 +9,7 @@ from . import depth, fetch, latency, pool, stats
 
 STYLE = """set encoding utf8
 set grid lt 1 lw 0.5 lc rgb '#dddddd'
-set key outside bottom center horizontal samplen 2
+set key outside bottom center horizontal samplen 2 height 0.5
 set border 3
 set tics nomirror
 set errorbars 0.6
@@ -122,6 +122,7 @@ def round_trips(runner, peers):
 set logscale x 10
 set xrange [10:1e7]
 set xtics 100
+unset mxtics
 set format x '%.0s%c'
 set xlabel 'ns'
 {"".join(panels)}

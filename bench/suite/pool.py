@@ -302,7 +302,7 @@ def goals(runner):
     yield from _goals_every_width(runner)
     yield from _goals_small_capacity(runner)
     for work_us, bound in ((50, 1.02), (5, 1.06), (1, 1.15)):
-        yield Goal(f"{PULL} by {SPLIT}, jobs of {work_us} us, worse capacity",
+        yield Goal(f"{PULL} by {SPLIT}, jobs of {work_us} µs, worse capacity",
                    "x", _worst([_overhead(runner, work_us, c)
                                 for c in CAPACITIES], max),
                    "<=", bound, work_us == 5)

@@ -2,12 +2,24 @@
 and docs/benchmarks.md.  Takes bench.json as it was written, so that what is
 published can be written again from the file."""
 
+import textwrap
+
 from . import counters, fetch, latency, memory, pool, stats
 
 SIGNS = {">=": "at least", "<=": "at most"}
 VERDICTS = {True: "reached", False: "**MISSED**", None: "not measured"}
 PICTURES = ("peers", "throughput-0us", "latency")
 KEY_PEERS = (pool.GO, pool.TBB, pool.CROSSBEAM)
+
+
+def para(text, **more):
+    """A paragraph, or with indents an item of a list, as lines."""
+    return textwrap.wrap(" ".join(text.split()), 98, break_long_words=False,
+                         break_on_hyphens=False, **more)
+
+
+def item(text):
+    return para("* " + text, subsequent_indent="  ")
 
 
 def refusal(bench):
@@ -59,6 +71,9 @@ def front_table(bench):
 
 
 def table(head, rows):
+    """No rows, no table."""
+    if not rows:
+        return []
     return ["| " + " | ".join(head) + " |",
             "| --- |" + " ---: |" * (len(head) - 1)] \
         + ["| " + " | ".join(row) + " |" for row in rows]
@@ -85,27 +100,22 @@ def names(samples, suite):
 def about(bench):
     machine, settings = bench["machine"], bench["settings"]
     took_s = sum(settings["took_s"].values())
-    lines = [
-        f"* {machine['cpu']}, {machine['cpus']} CPUs, "
-        f"{machine['memory_mib']} MiB, Linux {machine['kernel']}",
-        f"* {machine['cc']}; {machine['go'] or 'no Go'}; "
-        f"{machine.get('rust') or 'no Rust'}",
-    ]
-    libraries = [f"{name} {version}" for name, version in
-                 (machine.get("libraries") or {}).items()]
-    if libraries:
-        lines.append("* " + ", ".join(libraries))
-    lines += [
-        f"* commit {machine['commit']}"
+    versions = [machine["cc"], machine["go"], machine["rust"]] + [
+        f"{name} {version}" for name, version in machine["libraries"].items()]
+    lines = item(f"{machine['cpu']}, {machine['cpus']} CPUs, "
+                 f"{machine['memory_mib']} MiB, Linux {machine['kernel']}")
+    lines += item(", ".join(v for v in versions if v))
+    lines += item(
+        f"commit {machine['commit']}"
         + (", with changes" if machine["uncommitted_changes"] else "")
         + f", {machine['date'][:10]}, {settings['rounds']} rounds, "
-        f"{len(bench['samples'])} runs in {took_s / 60:.0f} minutes",
-        f"* {settings['busy']} runs with more than "
-        f"{settings['foreign_cpus_max']} processors in use by others, each "
-        "after a second try",
-    ]
+        f"{len(bench['samples'])} runs in {took_s / 60:.0f} minutes")
+    lines += item(
+        f"{settings['busy']} of the runs that count had more than "
+        f"{settings['foreign_cpus_max']} processors in use by others, "
+        "after a second try where there is one")
     for skipped in bench["skipped"]:
-        lines.append(f"* skipped: {skipped['what']}")
+        lines += item(f"skipped: {skipped['what']}")
     return lines
 
 
@@ -136,13 +146,12 @@ def pool_ratios(samples, ours, capacity):
 
 
 def trivial(samples):
-    lines = ["## Trivial jobs", "",
-             "Sixteen bytes in, sixteen out, one addition: what is measured "
-             "is the pool. *U*: the queue of",
-             "this peer has no bound; that is another contract, and a "
-             "cheaper one. *Times* is how many times",
-             "faster: the median of the pairs and, in brackets, the worst "
-             "and the best of them.", ""]
+    lines = ["## Trivial jobs", ""] + para("""
+        Sixteen bytes in, eight out, one addition: what is measured is the
+        pool. *U*: the queue of this peer has no bound; that is another
+        contract, and a cheaper one. *Times* is how many times faster: the
+        median of the pairs and, in brackets, the worst and the best of
+        them.""") + [""]
     for capacity in pool.CAPACITIES:
         lines += [f"### Capacity {capacity}", ""]
         lines += pool_costs(samples, capacity)
@@ -153,13 +162,12 @@ def trivial(samples):
 
 
 def working(samples):
-    lines = ["## Jobs that work", "",
-             "A dependent chain of multiplications, as long as the title "
-             "says. Time by that of a static split: as",
-             "many threads as there are processors (or N, if that is less), "
-             "each with its share of the jobs and",
-             "no pool at all. 1.02 is two per cent of overhead; medians of "
-             "the pairs.", ""]
+    lines = ["## Jobs that work", ""] + para("""
+        A dependent chain of multiplications, as long as the title says.
+        Each figure is the time by that of a static split: as many threads
+        as there are processors (or N, if that is less), each with its share
+        of the jobs and no pool at all. 1.02 is two per cent of overhead;
+        medians of the pairs.""") + [""]
     for work_us in pool.WORK_US[1:]:
         for capacity in pool.CAPACITIES:
             rows = []
@@ -171,18 +179,20 @@ def working(samples):
                 if any(cells) and name != pool.SPLIT:
                     rows.append([name] + [f"{cell[1]:.3f}" if cell else "-"
                                           for cell in cells])
-            lines += table([f"{work_us} µs, capacity {capacity}"]
-                           + [f"N={w}" for w in pool.WORKERS], rows) + [""]
+            if rows:
+                lines += table([f"{work_us} µs, capacity {capacity}"]
+                               + [f"N={w}" for w in pool.WORKERS],
+                               rows) + [""]
     return lines
 
 
 def round_trips(samples):
-    lines = ["## Round trip", "",
-             "One thread submits a trivial job and waits for its result, "
-             "again and again; N threads serve it.",
-             "Nanoseconds, medians over the rounds; percentiles include a "
-             "look at the clock for each trip. The",
-             "last two columns are ratios of the means.", ""]
+    lines = ["## Round trip", ""] + para("""
+        One thread submits a trivial job and waits for its result, again and
+        again; N threads serve it. Nanoseconds, medians over the rounds;
+        percentiles include a look at the clock for each trip. The last two
+        columns are the mean by that of weir, without and with
+        `caller_helps`.""") + [""]
     for workers in latency.WORKERS:
         case, rows = latency.case_name(workers), []
         for name in names(samples, latency.SUITE):
@@ -200,11 +210,10 @@ def round_trips(samples):
 
 
 def counted(samples):
-    lines = ["## Counted", "",
-             "These hardly depend on who else uses the machine. Per trivial "
-             f"job, N={counters.WORKERS}; instructions are",
-             "those of user space, from valgrind, which runs one thread at a "
-             "time.", ""]
+    lines = ["## Counted", ""] + para(f"""
+        These hardly depend on who else uses the machine. Per trivial job,
+        N={counters.WORKERS}; instructions are those of user space, from
+        valgrind, which runs one thread at a time.""") + [""]
     rows = []
     for capacity, _ in counters.CASES:
         for name in names(samples, pool.SUITE):
@@ -237,15 +246,14 @@ def remembered(samples):
                             "rss_kib")
         if peak:
             rows.append([name, f"{peak / 1024:.1f}"])
-    return ["## Memory", "",
-            f"Peak of the process over {memory.JOBS:,} trivial jobs, N=4, "
-            "capacity 8. A goroutine per job takes a",
-            "semaphore before it works. *Late* starts all of them before it "
-            "collects, as the simplest program",
-            "does, and the other one collects meanwhile, which the scheduler "
-            "of Go rewards: the two differ by",
-            "more than an order of magnitude, and the goal is about the "
-            "first.", ""] + table(["", "peak, MiB"], rows) + [""]
+    return ["## Memory", ""] + para(f"""
+        Peak of the process over {memory.JOBS:,} trivial jobs, N=4, capacity
+        8. A goroutine per job takes a semaphore before it works. *Late*
+        starts all of them before it collects, which is the simplest
+        program; the other one collects meanwhile, which Go's scheduler
+        rewards. The two differ by more than an order of magnitude, and the
+        goal is about the late one.""") + [""] \
+        + table(["", "peak, MiB"], rows) + [""]
 
 
 def fetched(samples):
@@ -266,55 +274,61 @@ def fetched(samples):
                          "" if name == fetch.WEIR else ranged(ratio)])
     if not rows:
         return []
-    return ["## Fetching", "",
-            "512 bytes a time from a private nginx over loopback, every URL "
-            "another path. The last column is how",
-            "many more requests weir makes in a second of processor time.",
-            ""] + table(["", "at a time", "requests/s", "CPU s/100k",
-                         "peak MiB", "connections", "weir, times"],
-                        rows) + [""]
+    return ["## Fetching", ""] + para("""
+        512 bytes a time from a private nginx over loopback, every URL
+        another path. The last column is how many times more requests weir
+        makes in a second of processor time.""") + [""] + table(
+            ["", "at a time", "requests/s", "CPU s/100k", "peak MiB",
+             "connections", "weir, times"], rows) + [""]
 
 
-DISCLAIMER = """## What these figures do not say
-
-* **That N threads ran.** With trivial jobs the pull form does not keep N threads busy, and with
-  `caller_helps` the caller runs jobs itself. N is the bound on jobs that run at once, and one thread
-  that never waits is faster than several that do. That is why these forms win, and jobs that take
-  more than a few microseconds get all the workers: see *Jobs that work*.
-* **Much about other machines.** Two processors of a virtual machine that others use as well. Waking
-  a thread on an idle virtual processor takes microseconds here and much less on bare metal, which
-  flatters whoever does not wake: Go, TBB and the pull form. More processors would show contention
-  that two cannot.
-* **Anything in absolute terms.** Ratios are of runs made one right after the other; the nanoseconds
-  are there to give an idea.
-* **That peers were tuned.** Each does what its documentation shows first, with the same bound where
-  it has one. Go's collector of garbage, TBB's scheduler and GLib's allocator stay at their defaults.
-  ants has no queue at all: its producer waits while N jobs run. libuv has no bound, and is given one
-  by using C requests again and again, on one thread.
-* **That capacity means the same to all.** In pull form and in TBB's pipeline it is all that may be
-  inside; in push form, in Go and in crossbeam it is the length of each queue, which is more.
-* **Anything about fairness, priorities, retries or time-outs.** All of that is there and switched
-  off; jobs that use it cost more."""
+NOT_SAID = (
+    """**That N threads ran.** With trivial jobs the pull form does not keep N
+    threads busy, and with `caller_helps` the caller runs jobs itself. N is
+    the bound on jobs that run at once, and one thread that never waits is
+    faster than several that do. That is why these forms win, and jobs that
+    take more than a few microseconds get all the workers: see *Jobs that
+    work*.""",
+    """**Much about other machines.** Two processors of a virtual machine that
+    others use as well. Waking a thread on an idle virtual processor takes
+    microseconds here and much less on bare metal, which flatters whoever
+    does not wake: Go, TBB and the pull form. More processors would show
+    contention that two cannot.""",
+    """**Anything in absolute terms.** Ratios are of runs made one right after
+    the other; the nanoseconds are there to give an idea.""",
+    """**That peers were tuned.** Each does what its documentation shows first,
+    with the same bound where it has one. Go's collector of garbage, TBB's
+    scheduler and GLib's allocator stay at their defaults. ants has no queue
+    at all: its producer waits while N jobs run. libuv has no bound, and is
+    given one by using C requests again and again, on one thread.""",
+    """**That capacity means the same to all.** In pull form and in TBB's
+    pipeline it is all that may be inside; in push form, in Go and in
+    crossbeam it is the length of each queue, which is more.""",
+    """**Anything about fairness, priorities, retries or time-outs.** All of
+    that is there and switched off; jobs that use it cost more.""",
+)
 
 
 def document(bench, pictures):
     samples = bench["samples"]
     reached = sum(goal["reached"] is True for goal in bench["goals"])
     missed = sum(goal["reached"] is False for goal in bench["goals"])
-    lines = ["# Benchmarks", "",
-             "`make bench` measures, `scripts/bench-docs` writes this page "
-             "from `bench/out/bench.json`; nothing",
-             "here is written by hand. How it is done, and how to add a "
-             "peer: [bench/README.md](../bench/README.md).",
-             ""] + about(bench)
-    lines += ["", "## Goals", "",
-              f"{reached} reached, {missed} missed, "
-              f"{len(bench['goals']) - reached - missed} not measured. "
-              "Medians of ratios pair by pair, and where it says",
-              "*worst N* the worst of the medians of five widths.", ""]
+    lines = ["# Benchmarks", ""] + para("""
+        `make bench` measures, and `scripts/bench-docs` writes this page from
+        `bench/out/bench.json`; nothing here is written by hand. How it is
+        done, and how to add a peer:
+        [bench/README.md](../bench/README.md).""") + [""] + about(bench)
+    lines += ["", "## Goals", ""] + para(f"""
+        {reached} reached, {missed} missed,
+        {len(bench['goals']) - reached - missed} not measured. Medians of
+        ratios pair by pair, and where it says *worst N* the worst of the
+        medians of five widths.""") + [""]
     lines += goal_rows(bench["goals"]) + [""]
     for picture in pictures:
         lines += [f"![{picture}](benchmarks/{picture}.svg)", ""]
     for part in (trivial, working, round_trips, counted, remembered, fetched):
         lines += part(samples)
-    return "\n".join(lines) + "\n" + DISCLAIMER + "\n"
+    lines += ["## What these figures do not say", ""]
+    for text in NOT_SAID:
+        lines += item(text)
+    return "\n".join(lines) + "\n"
