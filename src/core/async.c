@@ -39,8 +39,7 @@ async_begin(struct weir_worker *w, struct weir_record *record)
 		job->timer.key = deadline_ns;
 		weir__heap_push(&w->timers, &job->timer);
 	}
-	/* Release: pairs with the look at phase in async_cancel(). */
-	weir__u32_store(&job->phase, WEIR_JOB_STARTED, WEIR_RELEASE_ORDER);
+	weir__u32_store(&job->phase, WEIR_JOB_STARTED, WEIR_RELAXED);
 	status = options->start(job->ctx, job, record->in, record->out,
 				options->user);
 	if (status != WEIR_OK)
@@ -117,8 +116,9 @@ async_cancel(struct weir_worker *w, weir_job *job)
 	if (job->cancel_sent || weir_ctx_status(job->ctx) == WEIR_OK)
 		return;
 	job->cancel_sent = true;
+	/* A done of another thread's may be missed: the two may cross. */
 	if (options->cancel &&
-	    weir__u32_load(&job->phase, WEIR_ACQUIRE_ORDER) == WEIR_JOB_STARTED)
+	    weir__u32_load(&job->phase, WEIR_RELAXED) == WEIR_JOB_STARTED)
 		options->cancel(job->ctx, job, options->user);
 }
 
@@ -134,7 +134,13 @@ async_cancel_due(struct weir_worker *w)
 		weir__heap_remove(&w->timers, first);
 		async_cancel(w, weir_container_of(first, weir_job, timer));
 	}
-	if (!weir__u32_exchange(&w->ctx_fired, 0, WEIR_SEQ_CST))
+	/*
+	 * Acquire: pairs with cancel_fire() in attempt.c.  One that comes
+	 * later has yet to wake us, and the park was reset before.
+	 */
+	if (!weir__u32_exchange(&w->ctx_fired, 0,
+				WEIR_ORDER(ASYNC_FIRED_ORDER,
+					   WEIR_ACQUIRE_ORDER, WEIR_RELAXED)))
 		return;
 	for (link = w->busy_slots.next; link != &w->busy_slots; link = next) {
 		next = link->next;
@@ -170,7 +176,7 @@ timer_due_ns(const struct weir_worker *w)
 {
 	const struct weir_heap_node *first = weir__heap_top(&w->timers);
 
-	return first ? first->key : WEIR_FOREVER;
+	return first && !WEIR_MUTATED(ASYNC_TIMER) ? first->key : WEIR_FOREVER;
 }
 
 /* All slots are busy: only their ends and time-outs matter. */
@@ -192,13 +198,18 @@ async_wait_idle(struct weir_worker *w, uint32_t share)
 	bool hungry = false, sleep;
 	uint32_t seen;
 
-	weir__u32_add(&pool->sleepers, 1, WEIR_SEQ_CST);
+	weir__u32_add(
+		&pool->sleepers, 1,
+		WEIR_ORDER(ASYNC_SLEEPER_ORDER, WEIR_SEQ_CST, WEIR_RELAXED));
 	seen = weir__u32_load(&pool->events, WEIR_SEQ_CST);
 	w->now_ns = weir_now_ns();
-	sleep = !async_fill(w, share, &hungry) && !has_done(w) &&
-		!weir__worker_must_leave(w);
+	sleep = (WEIR_MUTATED(ASYNC_LOOK_AGAIN) ||
+		 !async_fill(w, share, &hungry)) &&
+		(WEIR_MUTATED(ASYNC_IDLE_DONE) || !has_done(w)) &&
+		(WEIR_MUTATED(ASYNC_IDLE_LEAVE) || !weir__worker_must_leave(w));
 	weir__mutex_lock(&pool->mu);
-	sleep = sleep && weir__u32_load(&pool->events, WEIR_SEQ_CST) == seen;
+	sleep = sleep && (weir__u32_load(&pool->events, WEIR_RELAXED) == seen ||
+			  WEIR_MUTATED(ASYNC_EVENTS));
 	if (sleep) {
 		weir__list_append(&pool->resting, &w->resting);
 		deadline_ns = weir__earlier_ns(
@@ -228,11 +239,14 @@ weir__async_loop(struct weir_worker *w)
 	for (;;) {
 		uint32_t share = weir__worker_slots(w);
 
-		weir__park_reset(&w->park);
+		if (!WEIR_MUTATED(ASYNC_RESET_LATE))
+			weir__park_reset(&w->park);
 		async_cancel_due(w);
 		async_collect(w);
 		full = async_fill(w, share, &hungry);
-		if (!has_done(w)) {
+		if (WEIR_MUTATED(ASYNC_RESET_LATE))
+			weir__park_reset(&w->park);
+		if (WEIR_MUTATED(ASYNC_BUSY_DONE) || !has_done(w)) {
 			if (weir__u32_load(&w->running, WEIR_RELAXED) == 0 &&
 			    weir__worker_must_leave(w))
 				break;
@@ -244,5 +258,6 @@ weir__async_loop(struct weir_worker *w)
 		w->now_ns = weir_now_ns();
 	}
 	/* Others may have seen us ask the source, and wait for the outcome. */
-	weir__pool_notify_if_finished(w->pool);
+	if (!WEIR_MUTATED(ASYNC_LEAVE_TELL))
+		weir__pool_notify_if_finished(w->pool);
 }

@@ -40,8 +40,12 @@ cancel_fire(struct weir_watch *watch, weir_status status, const char *why)
 
 	(void)status;
 	(void)why;
-	weir__u32_store(&job->worker->ctx_fired, 1, WEIR_SEQ_CST);
-	weir__worker_wake(job->worker);
+	/* Release: the context has ended; pairs with async_cancel_due(). */
+	weir__u32_store(&job->worker->ctx_fired, 1,
+			WEIR_ORDER(ATTEMPT_FIRED_ORDER, WEIR_RELEASE_ORDER,
+				   WEIR_RELAXED));
+	if (!WEIR_MUTATED(ATTEMPT_FIRED_WAKE))
+		weir__worker_wake(job->worker);
 }
 
 /* A context that somebody kept is his now; the slot gets a new one. */
@@ -108,7 +112,7 @@ weir__attempt_begin(weir_job *job, struct weir_record *record, int64_t now_ns)
 	weir__ctx_unwatch(&record->watch); /* if it comes from back-off */
 	if (!is_armed(job, record)) {
 		status = weir_ctx_status(record->submit_ctx);
-		if (status == WEIR_OK)
+		if (status == WEIR_OK || WEIR_MUTATED(ATTEMPT_DEAD_CTX))
 			status = arm_ctx(job, record, now_ns);
 		if (status != WEIR_OK) {
 			weir__record_conclude(record, status, now_ns);
@@ -204,18 +208,23 @@ back_off(struct weir_record *record, int64_t delay_ns, int64_t now_ns)
 	if (due_ns == 0)
 		return false;
 	/* Watched first: a cancellation from here on sets hurried. */
-	weir__ctx_watch(record->submit_ctx, &record->watch);
+	if (!WEIR_MUTATED(ATTEMPT_SHELF_WATCH))
+		weir__ctx_watch(record->submit_ctx, &record->watch);
 	weir__mutex_lock(&pool->mu);
-	if (weir__pool_level(pool) < WEIR_LEVEL_SOON) {
+	if (WEIR_MUTATED(ATTEMPT_HURRIED_RESET))
+		record->hurried = false;
+	if (weir__pool_level(pool) < WEIR_LEVEL_SOON ||
+	    WEIR_MUTATED(ATTEMPT_SHELF_LEVEL)) {
 		weir__key_release_locked(pool, record);
 		weir__record_back_off_locked(pool, record, due_ns);
 		weir__u64_bump(&pool->retries, 1);
-		wake = weir__pool_notify_locked(pool);
+		if (!WEIR_MUTATED(ATTEMPT_SHELF_WAKE))
+			wake = weir__pool_notify_locked(pool);
 		shelved = true;
 	}
 	weir__mutex_unlock(&pool->mu);
 	weir__kick(wake);
-	if (!shelved)
+	if (!shelved && !WEIR_MUTATED(ATTEMPT_SHELF_UNWATCH))
 		weir__ctx_unwatch(&record->watch);
 	return shelved;
 }
@@ -331,10 +340,10 @@ weir_job_done(weir_job *job, weir_status status)
 	weir_assert(weir__u32_load(&job->phase, WEIR_RELAXED) ==
 		    WEIR_JOB_STARTED);
 	job->status = status;
-	weir__u32_store(&job->phase, WEIR_JOB_DONE, WEIR_RELEASE_ORDER);
+	weir__u32_store(&job->phase, WEIR_JOB_DONE, WEIR_RELAXED);
 	weir__list_append(&w->done, &job->done_link);
 	/* Under the lock: once it is free, worker and pool may be gone. */
-	if (weir__worker_self() != w)
+	if (weir__worker_self() != w && !WEIR_MUTATED(ATTEMPT_DONE_WAKE))
 		weir__worker_wake(w);
 	weir__mutex_unlock(&w->done_mu);
 }

@@ -174,7 +174,8 @@ finish(struct stage *stage, const weir_result *result, struct item *item)
 
 	weir_ctx_unref(item->ctx);
 	weir__mutex_lock(&p->mu);
-	while (p->results_len >= p->options.results && !p->lifted)
+	while (p->results_len >= p->options.results &&
+	       (!p->lifted || WEIR_MUTATED(LINE_LIFT)))
 		if (weir__waitq_wait(&p->room, &p->mu, NULL, WEIR_FOREVER) !=
 		    WEIR_OK)
 			weir_bug("a wait without an end ended");
@@ -196,10 +197,12 @@ finish(struct stage *stage, const weir_result *result, struct item *item)
 	weir_assert(p->inside > 0);
 	p->inside--;
 	wake = weir__waitq_wake_one(&p->taken);
-	end_if_last_locked(p);
+	if (!WEIR_MUTATED(LINE_END_FINISH))
+		end_if_last_locked(p);
 	pipeline_check_locked(p);
 	weir__mutex_unlock(&p->mu);
-	weir__kick(wake);
+	if (!WEIR_MUTATED(LINE_RESULT_WAKE))
+		weir__kick(wake);
 }
 
 /* Pass an item on.  Not taken there: it ends as one that was cancelled. */
@@ -447,7 +450,8 @@ uncount(weir_pipeline *p)
 	weir__mutex_lock(&p->mu);
 	p->accepted--;
 	p->inside--;
-	end_if_last_locked(p);
+	if (!WEIR_MUTATED(LINE_END_UNCOUNT))
+		end_if_last_locked(p);
 	pipeline_check_locked(p);
 	weir__mutex_unlock(&p->mu);
 }
@@ -533,7 +537,8 @@ next(weir_pipeline *p, weir_pipeline_result *ret, void *ret_out, weir_ctx *ctx,
 		if (ret_out && ret->result.status == WEIR_OK)
 			memcpy(ret_out, outcome->out, p->out_size);
 		weir__list_prepend(&p->free, &outcome->link);
-		wake = weir__waitq_wake_one(&p->room);
+		if (!WEIR_MUTATED(LINE_ROOM_WAKE))
+			wake = weir__waitq_wake_one(&p->room);
 	}
 	pipeline_check_locked(p);
 	weir__mutex_unlock(&p->mu);
@@ -562,7 +567,8 @@ weir_pipeline_close(weir_pipeline *p)
 		weir_pool_close(p->stages[0].pool);
 	weir__mutex_lock(&p->mu);
 	p->closed = true;
-	end_if_last_locked(p);
+	if (!WEIR_MUTATED(LINE_END_CLOSE))
+		end_if_last_locked(p);
 	weir__mutex_unlock(&p->mu);
 }
 
@@ -600,7 +606,8 @@ hand_back_item(uint64_t id, const void *in, void *user)
 	weir__mutex_lock(&p->mu);
 	p->inside--;
 	p->handed_back++;
-	end_if_last_locked(p);
+	if (!WEIR_MUTATED(LINE_END_HAND_BACK))
+		end_if_last_locked(p);
 	pipeline_check_locked(p);
 	weir__mutex_unlock(&p->mu);
 }
@@ -615,7 +622,8 @@ weir_pipeline_shutdown_now(weir_pipeline *p, weir_unstarted_fn *unstarted,
 	weir_pipeline_close(p);
 	weir__mutex_lock(&p->mu);
 	p->lifted = true;
-	weir__waitq_wake_all(&p->room);
+	if (!WEIR_MUTATED(LINE_LIFT_WAKE))
+		weir__waitq_wake_all(&p->room);
 	weir__mutex_unlock(&p->mu);
 	/*
 	 * All stages are told before any is waited for, the first one first:

@@ -425,6 +425,14 @@ weir__record_reset(struct weir_record *record, uint64_t id)
 	record->result.id = id;
 }
 
+/* Another plain job in a record that had one before. */
+static inline void
+weir__record_accept_plain(struct weir_record *record, uint64_t id)
+{
+	weir__record_reset(record, id);
+	record->simple = true;
+}
+
 /* Fill in a record that has just been accepted. */
 static inline void
 weir__record_accept(struct weir_record *record, const weir_job_options *options,
@@ -524,7 +532,7 @@ struct weir_input {
 	uint64_t id;
 };
 
-/* All forms of submit. */
+/* All forms of submit; options are as they should be, or NULL. */
 WEIR_NODISCARD weir_status weir__pool_submit(weir_pool *pool,
 					     const struct weir_input *in,
 					     const weir_job_options *options,

@@ -125,8 +125,7 @@ source_ask(weir_pool *pool, struct weir_record *record,
 						  options, pool->ends_user);
 
 	if (weir__job_options_are_plain(options) && record->plain) {
-		weir__record_reset(record, id);
-		record->simple = true;
+		weir__record_accept_plain(record, id);
 		return status;
 	}
 	if (status == WEIR_OK && !weir__job_options_are_valid(options))

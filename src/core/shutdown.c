@@ -24,8 +24,11 @@ raise_locked(weir_pool *pool, enum weir_level level)
 {
 	if (weir__pool_level(pool) >= level)
 		return false;
-	weir__u32_store(&pool->level, level, WEIR_SEQ_CST);
-	weir__pool_notify_all_locked(pool);
+	weir__u32_store(
+		&pool->level, level,
+		WEIR_ORDER(STOP_LEVEL_ORDER, WEIR_SEQ_CST, WEIR_RELAXED));
+	if (!WEIR_MUTATED(STOP_LEVEL_WAKE))
+		weir__pool_notify_all_locked(pool);
 	return true;
 }
 
@@ -84,7 +87,10 @@ hand_back(weir_pool *pool, struct weir_record *record,
 	weir__record_clear(record);
 	weir__mutex_lock(&pool->mu);
 	weir__record_put_locked(pool, record);
-	weir__u64_add(&pool->handed_back, 1, WEIR_SEQ_CST);
+	/* Release: whoever sees it sees that the job was accepted, too. */
+	weir__u64_add(
+		&pool->handed_back, 1,
+		WEIR_ORDER(STOP_BOOKS_ORDER, WEIR_RELEASE_ORDER, WEIR_RELAXED));
 	weir__mutex_unlock(&pool->mu);
 }
 
@@ -120,7 +126,8 @@ dispose(weir_pool *pool, struct weir_list *unstarted_list,
 		pool->ends->give(pool, NULL, &record, 1);
 	}
 	*disposing_self() = self.outer;
-	weir__pool_notify_if_finished(pool);
+	if (!WEIR_MUTATED(STOP_DISPOSE_TELL))
+		weir__pool_notify_if_finished(pool);
 }
 
 /*
@@ -161,8 +168,9 @@ stop(weir_pool *pool, enum weir_level level, weir_unstarted_fn *unstarted,
 	if (in_sink && !unstarted)
 		leave_to_workers_locked(pool, &unstarted_list);
 	weir__mutex_unlock(&pool->mu);
-	cancel_ctx(pool, &pool->intake_ctx, "intake closed");
-	if (level == WEIR_LEVEL_NOW)
+	if (!WEIR_MUTATED(STOP_INTAKE))
+		cancel_ctx(pool, &pool->intake_ctx, "intake closed");
+	if (level == WEIR_LEVEL_NOW && !WEIR_MUTATED(STOP_CANCEL))
 		cancel_ctx(pool, &pool->ctx, "pool shut down");
 	dispose(pool, &unstarted_list, &begun, unstarted, user);
 }
@@ -198,14 +206,17 @@ wait_drained(weir_pool *pool, weir_ctx *ctx)
 	if (weir__worker_is_of(pool))
 		return WEIR_DEADLOCK;
 	/* Announced, so that whoever delivers the last job tells us. */
-	weir__u32_add(&pool->sleepers, 1, WEIR_SEQ_CST);
+	weir__u32_add(&pool->sleepers, 1,
+		      WEIR_ORDER(STOP_DRAIN_ORDER, WEIR_SEQ_CST, WEIR_RELAXED));
 	while (status == WEIR_OK) {
 		uint32_t seen = weir__u32_load(&pool->events, WEIR_SEQ_CST);
 
-		if (weir__pool_is_finished(pool))
+		if (!WEIR_MUTATED(STOP_DRAIN_LOOK) &&
+		    weir__pool_is_finished(pool))
 			break;
 		weir__mutex_lock(&pool->mu);
-		if (weir__u32_load(&pool->events, WEIR_SEQ_CST) == seen)
+		if (weir__u32_load(&pool->events, WEIR_RELAXED) == seen ||
+		    WEIR_MUTATED(STOP_DRAIN_EVENTS))
 			status = weir__waitq_wait(&pool->drained, &pool->mu,
 						  ctx, WEIR_FOREVER);
 		weir__mutex_unlock(&pool->mu);

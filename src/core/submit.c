@@ -78,7 +78,9 @@ copy_input(struct weir_record *record, const struct weir_input *in, size_t size)
 	}
 }
 
-/* Accept a job; there is room for it. */
+static const weir_job_options plain_options = WEIR_JOB_OPTIONS_INIT;
+
+/* Accept a job; there is room for it.  No options: a plain one. */
 static uint64_t accept_locked(weir_pool *pool, const struct weir_input *in,
 			      const weir_job_options *options, weir_ctx *ctx)
 	WEIR_REQUIRES(pool->submit_mu);
@@ -92,13 +94,20 @@ accept_locked(weir_pool *pool, const struct weir_input *in,
 	uint64_t id = in->id ? in->id : before + 1;
 
 	weir__list_init(&record->link);
-	weir__record_accept(record, options, id);
+	if (options || !record->plain)
+		weir__record_accept(record, options ? options : &plain_options,
+				    id);
+	else
+		weir__record_accept_plain(record, id);
 	/* Those who set timers by it need the real one. */
 	record->accepted_ns = pool->async
 				      ? weir_now_ns()
 				      : weir__clock_now(&pool->submit_clock);
-	record->submit_ctx = weir_ctx_ref(ctx);
-	record->simple &= !ctx;
+	record->submit_ctx = ctx;
+	if (ctx) {
+		weir_ctx_ref(ctx);
+		record->simple = false;
+	}
 	copy_input(record, in, pool->options.in_size);
 	if (!record->plain && record->priority != WEIR_PRIORITY_FIRST)
 		weir__u32_store(&pool->is_ranked, 1, WEIR_RELAXED);
@@ -189,23 +198,33 @@ weir__pool_submit(weir_pool *pool, const struct weir_input *in,
 		  const weir_job_options *options, uint64_t *ret_id,
 		  weir_ctx *ctx, bool may_wait)
 {
-	weir_job_options copy = WEIR_JOB_OPTIONS_INIT;
 	weir_status status;
 	int patience = 0;
 
 	if (pool->pull || (!in->body && pool->options.in_size > in->head_size))
 		return WEIR_INVAL;
+	status = submit_now(pool, in, options, ret_id, ctx);
+	while (status == WEIR_BUSY && may_wait) {
+		status = wait_room(pool, &patience, ctx);
+		if (status == WEIR_OK)
+			status = submit_now(pool, in, options, ret_id, ctx);
+	}
+	return status;
+}
+
+/* The same with options of the caller's, as large as the caller knows them. */
+static weir_status
+submit_with(weir_pool *pool, const void *in, const weir_job_options *options,
+	    uint64_t *ret_id, weir_ctx *ctx, bool may_wait)
+{
+	const struct weir_input input = {.body = in};
+	weir_job_options copy = WEIR_JOB_OPTIONS_INIT;
+
 	if (options && (!weir__options_copy(&copy, sizeof(copy), options,
 					    options->size, sizeof(size_t)) ||
 			!weir__job_options_are_valid(&copy)))
 		return WEIR_INVAL;
-	status = submit_now(pool, in, &copy, ret_id, ctx);
-	while (status == WEIR_BUSY && may_wait) {
-		status = wait_room(pool, &patience, ctx);
-		if (status == WEIR_OK)
-			status = submit_now(pool, in, &copy, ret_id, ctx);
-	}
-	return status;
+	return weir__pool_submit(pool, &input, &copy, ret_id, ctx, may_wait);
 }
 
 weir_status
@@ -222,9 +241,7 @@ weir_pool_submit_with(weir_pool *pool, const void *in,
 		      const weir_job_options *options, uint64_t *ret_id,
 		      weir_ctx *ctx)
 {
-	const struct weir_input input = {.body = in};
-
-	return weir__pool_submit(pool, &input, options, ret_id, ctx, true);
+	return submit_with(pool, in, options, ret_id, ctx, true);
 }
 
 weir_status
@@ -232,9 +249,7 @@ weir_pool_try_submit(weir_pool *pool, const void *in,
 		     const weir_job_options *options, uint64_t *ret_id,
 		     weir_ctx *ctx)
 {
-	const struct weir_input input = {.body = in};
-
-	return weir__pool_submit(pool, &input, options, ret_id, ctx, false);
+	return submit_with(pool, in, options, ret_id, ctx, false);
 }
 
 /* As many as there is room for, up to count. */
@@ -242,7 +257,6 @@ static size_t
 submit_some(weir_pool *pool, const unsigned char *ins, size_t count,
 	    weir_ctx *ctx, bool *ret_closed)
 {
-	const weir_job_options plain = WEIR_JOB_OPTIONS_INIT;
 	size_t done = 0;
 
 	weir__mutex_lock(&pool->submit_mu);
@@ -251,7 +265,7 @@ submit_some(weir_pool *pool, const unsigned char *ins, size_t count,
 		const struct weir_input in = {
 			.body = ins + done * pool->options.in_size};
 
-		(void)accept_locked(pool, &in, &plain, ctx);
+		(void)accept_locked(pool, &in, NULL, ctx);
 		done++;
 	}
 	weir__mutex_unlock(&pool->submit_mu);

@@ -45,6 +45,43 @@
 	X(WAIT_ALL, "waking all wakes the first")                              \
 	X(LIMIT_LOCK, "a token is taken without the lock")                     \
 	X(LIMIT_RETURN, "who gives up keeps its token")                        \
+	X(ATTEMPT_FIRED_ORDER, "telling of an ended context does not release") \
+	X(ATTEMPT_FIRED_WAKE, "an ended context does not wake its worker")     \
+	X(ATTEMPT_DEAD_CTX, "a job of an ended context is begun")              \
+	X(ATTEMPT_SHELF_WATCH, "a job in back-off does not watch its context") \
+	X(ATTEMPT_HURRIED_RESET,                                               \
+	  "a cancellation before back-off is forgotten")                       \
+	X(ATTEMPT_SHELF_LEVEL, "a job backs off although the pool stops")      \
+	X(ATTEMPT_SHELF_WAKE, "nobody is told when a back-off ends")           \
+	X(ATTEMPT_SHELF_UNWATCH, "a job that did not back off is watched on")  \
+	X(ATTEMPT_DONE_WAKE, "the end of a job does not wake its worker")      \
+	X(ASYNC_FIRED_ORDER, "being told of ended contexts does not acquire")  \
+	X(ASYNC_TIMER, "a worker sleeps past its jobs' time-outs")             \
+	X(ASYNC_SLEEPER_ORDER, "announcing a sleeper has no order")            \
+	X(ASYNC_LOOK_AGAIN, "an async worker sleeps without a second look")    \
+	X(ASYNC_IDLE_DONE, "an idle worker sleeps on jobs that have ended")    \
+	X(ASYNC_BUSY_DONE, "a busy worker sleeps on jobs that have ended")     \
+	X(ASYNC_IDLE_LEAVE, "a worker sleeps although the pool has finished")  \
+	X(ASYNC_EVENTS, "an async worker sleeps although something happened")  \
+	X(ASYNC_RESET_LATE, "a worker forgets signals after it has looked")    \
+	X(ASYNC_LEAVE_TELL, "an async worker that leaves tells nobody")        \
+	X(STOP_LEVEL_ORDER, "the level rises without order")                   \
+	X(STOP_LEVEL_WAKE, "nobody is woken when the level rises")             \
+	X(STOP_BOOKS_ORDER, "a job is handed back without order")              \
+	X(STOP_DISPOSE_TELL, "the last job that is disposed of tells nobody")  \
+	X(STOP_INTAKE, "a shutdown does not end a source's wait")              \
+	X(STOP_CANCEL, "shutdown_now does not tell running jobs")              \
+	X(STOP_DRAIN_ORDER, "a shutdown waits without announcing it in order") \
+	X(STOP_DRAIN_LOOK, "a shutdown waits without a look")                  \
+	X(STOP_DRAIN_EVENTS, "a shutdown waits although something happened")   \
+	X(LINE_END_FINISH, "the last item ends, and nobody learns of it")      \
+	X(LINE_END_UNCOUNT, "the last item is refused, nobody learns of it")   \
+	X(LINE_END_CLOSE, "an empty pipeline is closed, nobody learns of it")  \
+	X(LINE_END_HAND_BACK, "the last item goes back, nobody learns of it")  \
+	X(LINE_RESULT_WAKE, "an item's result wakes no collector")             \
+	X(LINE_ROOM_WAKE, "room for an item's result wakes no worker")         \
+	X(LINE_LIFT, "shutdown_now does not lift the bound on results")        \
+	X(LINE_LIFT_WAKE, "workers are not told that the bound is lifted")     \
 	X(RETURN_ORDER, "a record goes back without a release")                \
 	X(REUSE_ORDER, "a record is used again without an acquire")            \
 	X(PUBLISH_ORDER, "a job is published without a release")               \

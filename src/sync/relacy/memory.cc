@@ -71,29 +71,40 @@ const unsigned shadow_bits = 15;
 cell shadow[1u << shadow_bits];
 unsigned cells_used;
 
+/* The cell of an address, or the empty place where it would be. */
 cell &
-cell_of(uintptr_t address)
+place_of_cell(uintptr_t key)
 {
-	uintptr_t key = address >> 3;
 	unsigned mask = (1u << shadow_bits) - 1;
 	unsigned i = (unsigned)(key * UINT64_C(0x9e3779b97f4a7c15) >>
 				(64 - shadow_bits));
 
-	for (;; i = (i + 1) & mask) {
-		cell &c = shadow[i];
+	while (shadow[i].generation == now.generation && shadow[i].key != key)
+		i = (i + 1) & mask;
+	return shadow[i];
+}
 
-		if (c.generation == now.generation) {
-			if (c.key == key)
-				return c;
-			continue;
-		}
-		if (++cells_used > mask / 2)
-			fail("the scenario touches too much memory");
-		memset(&c, 0, sizeof(c));
-		c.generation = now.generation;
-		c.key = key;
+cell *
+find_cell(uintptr_t address)
+{
+	cell &c = place_of_cell(address >> 3);
+
+	return c.generation == now.generation ? &c : nullptr;
+}
+
+cell &
+cell_of(uintptr_t address)
+{
+	cell &c = place_of_cell(address >> 3);
+
+	if (c.generation == now.generation)
 		return c;
-	}
+	if (++cells_used > (1u << shadow_bits) / 2)
+		fail("the scenario touches too much memory");
+	memset(&c, 0, sizeof(c));
+	c.generation = now.generation;
+	c.key = address >> 3;
+	return c;
 }
 
 bool
@@ -178,6 +189,26 @@ access_range(const void *at, size_t size, bool write, bool atomic,
 		access_cell(address, (unsigned char)(((1u << len) - 1) << from),
 			    write, atomic, what, pc);
 		address += len;
+	}
+}
+
+/*
+ * A write to the whole of a block.  Only what was touched can race with it,
+ * and nobody is going to race with it later: it is marked as freed.
+ */
+void
+access_freed(uintptr_t from, uintptr_t end, const void *pc)
+{
+	for (uintptr_t address = from; address < end; address += 8) {
+		cell *c = find_cell(address);
+		const rl::thread_info_base *self = rl::ctx().threadx_;
+
+		if (!c)
+			continue;
+		check(c->write, self, 0xff, false, "frees", "writes", address,
+		      pc);
+		check(c->read, self, 0xff, false, "frees", "reads", address,
+		      pc);
 	}
 }
 
@@ -273,7 +304,7 @@ weir__relacy_free(void *at)
 	if (now.tracing)
 		trace(PC, "free  %p, %zu bytes", at, b->size);
 	if (!now.alone && b->size > 0)
-		access_range(at, b->size, true, false, "frees", PC);
+		access_freed((uintptr_t)at, (uintptr_t)at + b->size, PC);
 	b->magic = magic_dead;
 	blocks_live--;
 	words_forget((uintptr_t)at, (uintptr_t)at + b->size);
