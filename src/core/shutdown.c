@@ -87,10 +87,9 @@ hand_back(weir_pool *pool, struct weir_record *record,
 	weir__record_clear(record);
 	weir__mutex_lock(&pool->mu);
 	weir__record_put_locked(pool, record);
-	/* Release: whoever sees it sees that the job was accepted, too. */
 	weir__u64_add(
 		&pool->handed_back, 1,
-		WEIR_ORDER(STOP_BOOKS_ORDER, WEIR_RELEASE_ORDER, WEIR_RELAXED));
+		WEIR_ORDER(STOP_BOOKS_ORDER, WEIR_SEQ_CST, WEIR_RELEASE_ORDER));
 	weir__mutex_unlock(&pool->mu);
 }
 
