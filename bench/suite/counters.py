@@ -102,7 +102,8 @@ def _allocations(runner, library, peer, slots):
         - _allocated(runner, library, peer, slots, JOBS)
     # A thread that starts takes memory, and in a short run not all N do; so
     # a handful more is no cost of a job, and is rounded away.
-    return {"allocations": more, "allocations_per_job": round(more / JOBS, 3),
+    return {"allocations": more,
+            "allocations_per_job": round(max(more, 0) / JOBS, 3),
             "foreign_cpus": 0.0}
 
 

@@ -57,7 +57,7 @@ def report(runner, found):
     for workers in WORKERS:
         case = case_name(workers)
         lines += ["", f"  {'N=' + str(workers):<18}" + "".join(
-            f"{name:>23}" for name in ("mean", "p50", "p99", "p99.9",
+            f"{name:>27}" for name in ("mean", "p50", "p99", "p99.9",
                                        "mean, times ours", "..helping"))]
         for peer in found:
             cells = [stats.figures(runner.samples, SUITE, case, peer.name, m)
@@ -71,7 +71,7 @@ def report(runner, found):
                 texts.append("/".join(pool.ratio_text(v) for v in ratio)
                              if ratio and peer.name != ours else "")
             lines.append(f"  {peer.name:<18}"
-                         + "".join(f"{text:>23}" for text in texts))
+                         + "".join(f"{text:>27}" for text in texts))
     return lines
 
 
