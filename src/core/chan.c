@@ -39,6 +39,8 @@ struct weir_chan {
 	_Alignas(max_align_t) unsigned char slots[];
 };
 
+static void chan_check_locked(const weir_chan *ch) WEIR_REQUIRES(ch->mu);
+
 static void
 chan_check_locked(const weir_chan *ch)
 {

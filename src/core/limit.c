@@ -66,6 +66,9 @@ weir_limit_free(weir_limit *limit)
 }
 
 /* How long until a token is there; 0 or less when one is. */
+static double limit_wait_locked(weir_limit *limit, int64_t now_ns)
+	WEIR_REQUIRES(limit->mu);
+
 static double
 limit_wait_locked(weir_limit *limit, int64_t now_ns)
 {

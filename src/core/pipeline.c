@@ -75,6 +75,8 @@ struct weir_pipeline {
 	bool closed, lifted;
 };
 
+static void pipeline_check_locked(const weir_pipeline *p) WEIR_REQUIRES(p->mu);
+
 static void
 pipeline_check_locked(const weir_pipeline *p)
 {
