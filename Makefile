@@ -3,6 +3,7 @@
 #   make          the command at build/weir, the library beside it
 #   make demo     build, start a sample site, fetch a few thousand URLs
 #   make check    build, run every test
+#   make prove    every check of docs/verification.md
 #   make install  to PREFIX (/usr/local) under DESTDIR
 
 PREFIX ?= /usr/local
@@ -41,7 +42,14 @@ lint: deps-check
 	@scripts/deps build check lint
 	@scripts/lint
 
+prove: deps-check
+	@scripts/deps build check lint prove
+	@scripts/prove
+
+coverage: deps-check
+	@scripts/coverage
+
 clean:
 	rm -rf build build-*
 
-.PHONY: all deps deps-check demo check install bench asan tsan lint clean
+.PHONY: all deps deps-check demo check install bench asan tsan lint prove coverage clean
