@@ -8,10 +8,12 @@
 cd "$(dirname "$0")/../.." || exit 1
 tab=$(printf '\t')
 
-# The compiler that made the library, and its sanitizers.
+# The compiler that made the library, and its sanitizers.  proof/ has one of
+# its own, whatever the build.
 commands=$WEIR_BUILD/compile_commands.json
 cc=$(sed -n 's/.*"command": "\([^-]*[^- ]\) *-.*/\1/p' "$commands" | head -n 1)
-sanitizers=$(grep -o -e '-fsanitize=[a-z,]*' "$commands" | sort -u)
+sanitizers=$(grep -v -e '-o proof/' "$commands" |
+	grep -o -e '-fsanitize=[a-z,]*' | sort -u)
 
 # compile ARGUMENTS...: as strict as we ask users to be.  Lists of words are
 # meant to be split.
