@@ -313,6 +313,7 @@ weir__batch_run(struct weir_worker *w, size_t count)
 	if (!w->pool->pull)
 		claim_open(w);
 	ran = run_jobs(w, count, &ours);
+	weir_assert(ran > 0);
 	w->now_ns = weir__clock_now(&w->clock);
 	took_ns = w->now_ns - began_ns;
 	share_ns = ran == 1 ? took_ns : took_ns / (int64_t)ran;

@@ -103,7 +103,8 @@ results_grow_locked(weir_pool *pool, size_t count)
 	ring = weir__pool_chunk_locked(pool, places * sizeof(*ring));
 	if (!ring)
 		return WEIR_NOMEM;
-	for (uint32_t i = 0; i < pool->count[WEIR_PLACE_RESULT]; i++)
+	for (uint32_t i = 0;
+	     pool->results && i < pool->count[WEIR_PLACE_RESULT]; i++)
 		ring[i] = pool->results[(pool->results_head + i) &
 					pool->results_mask];
 	pool->results = ring;
@@ -233,8 +234,8 @@ weir__inbox_len_locked(weir_pool *pool)
 {
 	/*
 	 * Acquires what accept_locked() published.  Sequentially consistent,
-	 * because this is the second look of a worker that has announced that
-	 * it will sleep (README.md): an acquire may see what was before.
+	 * because this is the second look of a worker that is about to rest
+	 * (README.md): an acquire may see what was before.
 	 */
 	return weir__u64_load(&pool->accepted,
 			      WEIR_ORDER(INBOX_TAKE_ORDER, WEIR_SEQ_CST,

@@ -271,13 +271,12 @@ keep_time_locked(weir_pool *pool, int64_t looked_ns)
 }
 
 /* The wait itself.  True if somebody woke us, and has counted us. */
-static bool idle_sleep_locked(struct weir_worker *w, int64_t looked_ns)
-	WEIR_REQUIRES(w->pool->mu);
+static bool idle_sleep_locked(weir_pool *pool, int64_t looked_ns)
+	WEIR_REQUIRES(pool->mu);
 
 static bool
-idle_sleep_locked(struct weir_worker *w, int64_t looked_ns)
+idle_sleep_locked(weir_pool *pool, int64_t looked_ns)
 {
-	weir_pool *pool = w->pool;
 	int64_t due_ns = weir__idle_deadline_locked(pool, looked_ns);
 
 	if (wants_watch_locked(pool))
@@ -298,20 +297,19 @@ idle_sleep_locked(struct weir_worker *w, int64_t looked_ns)
  * rest sleep until they are woken.  Those whom callers may stand in for can be
  * lent as long as they sleep.
  */
-static void idle_wait_locked(struct weir_worker *w, int64_t looked_ns)
-	WEIR_REQUIRES(w->pool->mu);
+static void idle_wait_locked(weir_pool *pool, struct weir_worker *w,
+			     int64_t looked_ns) WEIR_REQUIRES(pool->mu);
 
 static void
-idle_wait_locked(struct weir_worker *w, int64_t looked_ns)
+idle_wait_locked(weir_pool *pool, struct weir_worker *w, int64_t looked_ns)
 {
-	weir_pool *pool = w->pool;
 	int64_t began_ns = weir_now_ns();
 
 	if (pool->options.caller_helps) {
 		w->asleep = true;
 		weir__list_append(&pool->lendable, &w->lend_link);
 	}
-	if (!idle_sleep_locked(w, looked_ns))
+	if (!idle_sleep_locked(pool, looked_ns))
 		weir__u32_add(&pool->watchful, 1, WEIR_SEQ_CST);
 	w->asleep = false;
 	weir__list_remove(&w->lend_link);
@@ -379,7 +377,7 @@ rest_if_surplus(struct weir_worker *w)
 	    weir__u32_load(&pool->watchful, WEIR_SEQ_CST) >= 2) {
 		weir__u32_add(&pool->sleepers, 1, WEIR_SEQ_CST);
 		weir__u32_sub(&pool->watchful, 1, WEIR_SEQ_CST);
-		idle_wait_locked(w, w->now_ns);
+		idle_wait_locked(pool, w, w->now_ns);
 		weir__u32_sub(&pool->sleepers, 1, WEIR_SEQ_CST);
 	}
 	weir__mutex_unlock(&pool->mu);
@@ -411,7 +409,7 @@ take_or_sleep(struct weir_worker *w)
 		slept = weir__u32_load(&pool->events, WEIR_SEQ_CST) == seen ||
 			WEIR_MUTATED(EVENT_CHECK);
 		if (slept)
-			idle_wait_locked(w, w->now_ns);
+			idle_wait_locked(pool, w, w->now_ns);
 		weir__mutex_unlock(&pool->mu);
 		w->now_ns = weir__clock_now(&w->clock);
 	}
