@@ -304,8 +304,7 @@ typedef void weir_worker_wake_fn(void *state, void *user);
  *             of its batch: in push form for a few milliseconds, after which
  *             others take them over, in pull form until it ends.  With `done`
  *             it is always 1.
- * caller_helps
- *             push form, plain jobs: a thread that would wait in submit or
+ * caller_helps  push form, plain jobs: a thread that would wait in submit or
  *             next runs a short job instead, in the slot and with the state
  *             of a worker that sleeps.  No handing over between threads, so
  *             it is the fastest way when jobs take a microsecond or two; long

@@ -365,8 +365,11 @@ weir__push_adapt(struct weir_worker *w)
 	weir_pool *pool = w->pool;
 	bool is_short = weir__pool_is_short(pool);
 
-	/* A callback may take any time, and what waits for it is not timed. */
-	if (pool->async || pool->options.done)
+	/*
+	 * One at a time: each job for itself.  With `done` always, because a
+	 * callback may take any time, and what waits for it is not timed.
+	 */
+	if (pool->async || pool->options.batch_max == 1)
 		return;
 	if (!is_short && w->cost_ns < SHORT_NS)
 		weir__u32_store(&pool->is_short, 1, WEIR_RELAXED);
