@@ -283,12 +283,11 @@ map(void)
 		CHECK(outs[i] == 2 * ins[i]);
 }
 
-#define POOL_SCENARIO(function, threads, text)              \
-	{                                                   \
-		.name = "pull_" #function, .promise = text, \
-		.setup = setup, .thread = {function},       \
-		.workers = (threads), .finish = tear_down,  \
-		.executions = 20000                         \
+#define POOL_SCENARIO(function, threads, text)                              \
+	{                                                                   \
+		.name = "pull_" #function, .promise = text, .setup = setup, \
+		.thread = {function}, .workers = (threads),                 \
+		.finish = tear_down, .executions = 20000                    \
 	}
 
 const struct weir_scenario pull_scenarios[] = {

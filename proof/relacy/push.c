@@ -780,12 +780,11 @@ async_done(void)
 	end();
 }
 
-#define POOL_SCENARIO(function, threads, text)              \
-	{                                                   \
-		.name = "push_" #function, .promise = text, \
-		.setup = setup, .thread = {function},       \
-		.workers = (threads), .finish = tear_down,  \
-		.executions = 20000                         \
+#define POOL_SCENARIO(function, threads, text)                              \
+	{                                                                   \
+		.name = "push_" #function, .promise = text, .setup = setup, \
+		.thread = {function}, .workers = (threads),                 \
+		.finish = tear_down, .executions = 20000                    \
 	}
 
 const struct weir_scenario push_scenarios[] = {
@@ -806,13 +805,14 @@ const struct weir_scenario push_scenarios[] = {
 		      "two collectors that wait get a result each"),
 	POOL_SCENARIO(two_workers, 3,
 		      "two workers share two jobs, each runs once"),
-	POOL_SCENARIO(together, 2,
-		      "two workers run two jobs at the same time"),
+	POOL_SCENARIO(together, 2, "two workers run two jobs at the same time"),
 	POOL_SCENARIO(stuck, 2,
 		      "a job that is stuck does not keep what its worker took "
 		      "along"),
-	POOL_SCENARIO(batch, 2, "a batch that is submitted runs, each job once"),
-	POOL_SCENARIO(batch_out, 2, "results taken several at a time are whole"),
+	POOL_SCENARIO(batch, 2,
+		      "a batch that is submitted runs, each job once"),
+	POOL_SCENARIO(batch_out, 2,
+		      "results taken several at a time are whole"),
 	POOL_SCENARIO(help_alone, 1,
 		      "a caller that helps and a worker run each job once"),
 	POOL_SCENARIO(help_apart, 2,

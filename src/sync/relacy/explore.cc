@@ -201,11 +201,11 @@ run(uint64_t first, uint64_t count, weir_finding *ret)
 typedef bool run_fn(uint64_t first, uint64_t count, weir_finding *ret);
 
 /* By the number of threads that a scenario has, less one, and of workers. */
-run_fn *const runs[WEIR_EXPLORE_BODIES][4] = {
+run_fn *const runs[WEIR_EXPLORE_THREADS][WEIR_EXPLORE_THREADS] = {
 	{nullptr, run<1, 1>, run<1, 2>, run<1, 3>},
-	{run<2, 0>, run<2, 1>, run<2, 2>, run<2, 3>},
-	{run<3, 0>, run<3, 1>, run<3, 2>, run<3, 3>},
-	{run<4, 0>, run<4, 1>, run<4, 2>, nullptr},
+	{run<2, 0>, run<2, 1>, nullptr, nullptr},
+	{run<3, 0>, nullptr, nullptr, nullptr},
+	{run<4, 0>, nullptr, nullptr, nullptr},
 };
 
 } /* namespace */
@@ -273,7 +273,7 @@ weir__explore(const struct weir_scenario *s, uint64_t first, uint64_t count,
 {
 	int bodies = 0;
 
-	while (bodies < WEIR_EXPLORE_BODIES && s->thread[bodies])
+	while (bodies < WEIR_EXPLORE_THREADS && s->thread[bodies])
 		bodies++;
 	model::scenario = s;
 	model::now.tracing = trace;

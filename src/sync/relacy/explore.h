@@ -18,9 +18,7 @@ extern "C" {
 #endif
 
 /* The most threads of a scenario, its workers included. */
-#define WEIR_EXPLORE_THREADS 6
-/* The most threads that begin by themselves. */
-#define WEIR_EXPLORE_BODIES 4
+#define WEIR_EXPLORE_THREADS 4
 
 struct weir_scenario {
 	const char *name;
@@ -30,7 +28,7 @@ struct weir_scenario {
 	void (*setup)(void);
 	void (*finish)(void);
 	/* What each thread does; NULL after the last. */
-	void (*thread[WEIR_EXPLORE_BODIES])(void);
+	void (*thread[WEIR_EXPLORE_THREADS])(void);
 	/* How many threads these may start in all: workers of pools. */
 	int workers;
 	/* How many executions are enough; 0: as many as for most. */

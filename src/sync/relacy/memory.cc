@@ -36,7 +36,7 @@ namespace model
 namespace
 {
 
-const size_t arena_size = 1 << 21;
+const size_t arena_size = 1 << 18;
 alignas(64) unsigned char arena[arena_size];
 /* A bit for each 16 bytes of the arena: freed. */
 unsigned char freed[arena_size / 16 / 8];
@@ -60,50 +60,57 @@ struct access {
 	bool atomic;
 };
 
+/* Eight bytes; what is there of a thread counts only if its bit is set. */
 struct cell {
-	uint64_t generation;
 	uintptr_t key;
+	unsigned writers, readers;
 	access write[threads_max];
 	access read[threads_max];
 };
 
-const unsigned shadow_bits = 15;
-cell shadow[1u << shadow_bits];
-unsigned cells_used;
+/*
+ * The arena's cells are in its own order, those of stacks and variables
+ * behind them, by hash.  A cell of another generation is empty.
+ */
+const unsigned arena_cells = arena_size / 8;
+const unsigned other_bits = 13;
+const unsigned other_cells = 1u << other_bits;
+cell cells[arena_cells + other_cells];
+uint64_t generations[arena_cells + other_cells];
+unsigned others_used;
 
-/* The cell of an address, or the empty place where it would be. */
-cell &
-place_of_cell(uintptr_t key)
+/* The time of each thread when it touched plain memory last. */
+rl::timestamp_t plain_time[threads_max];
+
+unsigned
+index_of_cell(uintptr_t address)
 {
-	unsigned mask = (1u << shadow_bits) - 1;
-	unsigned i = (unsigned)(key * UINT64_C(0x9e3779b97f4a7c15) >>
-				(64 - shadow_bits));
+	uintptr_t key = address >> 3;
+	uintptr_t i = key - ((uintptr_t)arena >> 3);
 
-	while (shadow[i].generation == now.generation && shadow[i].key != key)
-		i = (i + 1) & mask;
-	return shadow[i];
-}
-
-cell *
-find_cell(uintptr_t address)
-{
-	cell &c = place_of_cell(address >> 3);
-
-	return c.generation == now.generation ? &c : nullptr;
+	if (i < arena_cells)
+		return (unsigned)i;
+	i = (key * UINT64_C(0x9e3779b97f4a7c15)) >> (64 - other_bits);
+	while (generations[arena_cells + i] == now.generation &&
+	       cells[arena_cells + i].key != key)
+		i = (i + 1) & (other_cells - 1);
+	return arena_cells + (unsigned)i;
 }
 
 cell &
 cell_of(uintptr_t address)
 {
-	cell &c = place_of_cell(address >> 3);
+	unsigned i = index_of_cell(address);
+	cell &c = cells[i];
 
-	if (c.generation == now.generation)
+	if (generations[i] == now.generation)
 		return c;
-	if (++cells_used > (1u << shadow_bits) / 2)
+	if (i >= arena_cells && ++others_used > other_cells / 2)
 		fail("the scenario touches too much memory");
-	memset(&c, 0, sizeof(c));
-	c.generation = now.generation;
+	generations[i] = now.generation;
 	c.key = address >> 3;
+	c.writers = 0;
+	c.readers = 0;
 	return c;
 }
 
@@ -134,16 +141,18 @@ race(const char *what, const void *at, int self, const void *pc,
 
 /* Does an earlier access of another thread happen before this one? */
 void
-check(const access *others, const rl::thread_info_base *self,
-      unsigned char bytes, bool atomic, const char *what,
-      const char *other_what, uintptr_t address, const void *pc)
+check(unsigned who, const access *others, const rl::thread_info_base *self,
+      const access &mine, const char *what, const char *other_what,
+      uintptr_t address)
 {
-	for (int i = 0; i < threads_max; i++) {
-		if (i == self->index_ || !(others[i].bytes & bytes) ||
-		    (atomic && others[i].atomic))
+	for (who &= ~(1u << self->index_); who; who &= who - 1) {
+		int i = __builtin_ctz(who);
+
+		if (!(others[i].bytes & mine.bytes) ||
+		    (mine.atomic && others[i].atomic))
 			continue;
 		if (others[i].when > self->acq_rel_order_[i])
-			race(what, (const void *)address, self->index_, pc,
+			race(what, (const void *)address, self->index_, mine.pc,
 			     others[i].atomic ? "uses" : other_what, i,
 			     others[i].pc);
 	}
@@ -151,22 +160,39 @@ check(const access *others, const rl::thread_info_base *self,
 
 /* One access within a cell. */
 void
-access_cell(uintptr_t address, unsigned char bytes, bool write, bool atomic,
-	    const char *what, const void *pc)
+access_cell(uintptr_t address, const access &mine, bool write, const char *what)
 {
 	rl::thread_info_base *self = rl::ctx().threadx_;
 	cell &c = cell_of(address);
-	access &mine = (write ? c.write : c.read)[self->index_];
+	access &last = (write ? c.write : c.read)[self->index_];
+	unsigned &who = write ? c.writers : c.readers;
+	unsigned bit = 1u << self->index_;
 
+	/* The same again, and nothing in between that others could see. */
+	if ((who & bit) && last.when == mine.when && last.bytes == mine.bytes &&
+	    last.atomic == mine.atomic)
+		return;
 	/* An atomic access is kept as a read: only plain writes race with it.
 	 */
-	check(c.write, self, bytes, atomic, what, "writes", address, pc);
+	check(c.writers, c.write, self, mine, what, "writes", address);
 	if (write)
-		check(c.read, self, bytes, atomic, what, "reads", address, pc);
-	mine.when = self->own_acq_rel_order_;
-	mine.pc = pc;
-	mine.bytes = bytes;
-	mine.atomic = atomic;
+		check(c.readers, c.read, self, mine, what, "reads", address);
+	last = mine;
+	who |= bit;
+}
+
+/*
+ * The time of an access: later than what the thread released before.  Several
+ * without anything atomic in between have the same.
+ */
+rl::timestamp_t
+time_of_access(void)
+{
+	rl::thread_info_base *self = rl::ctx().threadx_;
+
+	if (self->own_acq_rel_order_ != plain_time[self->index_])
+		plain_time[self->index_] = ++self->own_acq_rel_order_;
+	return plain_time[self->index_];
 }
 
 void
@@ -174,20 +200,19 @@ access_range(const void *at, size_t size, bool write, bool atomic,
 	     const char *what, const void *pc)
 {
 	uintptr_t address = (uintptr_t)at, end = address + size;
+	access mine = {time_of_access(), pc, 0, atomic};
 
 	if (in_arena(at) && is_freed(at))
 		fail("thread %d %s freed memory at %p in %s",
 		     rl::ctx().threadx_->index_, what, at, place_of(pc));
-	/* Later than what it released before. */
-	rl::ctx().threadx_->own_acq_rel_order_ += 1;
 	while (address < end) {
 		unsigned from = address & 7;
 		unsigned len = 8 - from;
 
 		if (len > end - address)
 			len = (unsigned)(end - address);
-		access_cell(address, (unsigned char)(((1u << len) - 1) << from),
-			    write, atomic, what, pc);
+		mine.bytes = (unsigned char)(((1u << len) - 1) << from);
+		access_cell(address, mine, write, what);
 		address += len;
 	}
 }
@@ -199,16 +224,18 @@ access_range(const void *at, size_t size, bool write, bool atomic,
 void
 access_freed(uintptr_t from, uintptr_t end, const void *pc)
 {
-	for (uintptr_t address = from; address < end; address += 8) {
-		cell *c = find_cell(address);
-		const rl::thread_info_base *self = rl::ctx().threadx_;
+	const rl::thread_info_base *self = rl::ctx().threadx_;
+	const access mine = {0, pc, 0xff, false};
 
-		if (!c)
+	for (uintptr_t address = from; address < end; address += 8) {
+		unsigned i = index_of_cell(address);
+		const cell &c = cells[i];
+
+		if (generations[i] != now.generation)
 			continue;
-		check(c->write, self, 0xff, false, "frees", "writes", address,
-		      pc);
-		check(c->read, self, 0xff, false, "frees", "reads", address,
-		      pc);
+		check(c.writers, c.write, self, mine, "frees", "writes",
+		      address);
+		check(c.readers, c.read, self, mine, "frees", "reads", address);
 	}
 }
 
@@ -230,7 +257,8 @@ memory_begin(void)
 	memset(freed, 0, used < sizeof(freed) ? used : sizeof(freed));
 	arena_used = 0;
 	blocks_live = 0;
-	cells_used = 0;
+	others_used = 0;
+	memset(plain_time, 0, sizeof(plain_time));
 	fail_in = -1;
 }
 
@@ -351,8 +379,10 @@ weir__data_write(const void *what)
 void
 weir__data_forget(const void *what)
 {
-	memset(&cell_of((uintptr_t)what), 0, sizeof(cell));
-	cell_of((uintptr_t)what);
+	cell &c = cell_of((uintptr_t)what);
+
+	c.writers = 0;
+	c.readers = 0;
 }
 
 void

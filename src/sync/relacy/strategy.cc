@@ -99,7 +99,7 @@ strategy_begin(uint64_t seed, int threads)
 		rank[i] = rank[j];
 		rank[j] = i + 1;
 	}
-	length = 16u << choose(6);
+	length = 16u << choose(7);
 	for (int i = 0; i < changes_max; i++)
 		change_at[i] = choose(length);
 }

@@ -354,6 +354,8 @@ weir__fence(int order)
 	default:
 		break;
 	}
+	/* What is touched from here on is later than what the fence covers. */
+	c.threadx_->own_acq_rel_order_ += 1;
 }
 
 /*
