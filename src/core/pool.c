@@ -146,6 +146,11 @@ pool_init_lists(weir_pool *pool)
 	weir__spin_init(&pool->spin);
 	pool->room_patient.spin = &pool->spin;
 	pool->taken_patient.spin = &pool->spin;
+	if (!pool->pull) {
+		pool->idle.spin = &pool->spin;
+		/* Woken by time, mostly: another one is nearer at hand. */
+		pool->keeper.deep = true;
+	}
 	weir__waitq_init(&pool->idle);
 	weir__waitq_init(&pool->keeper);
 	weir__waitq_init(&pool->surplus);
@@ -506,8 +511,9 @@ weir__pool_notify_locked(weir_pool *pool)
 	/* Whoever is woken counts as going to look from here on. */
 	if (pool->idle.len + pool->keeper.len > 0)
 		weir__u32_add(&pool->watchful, 1, WEIR_SEQ_CST);
-	return weir__waitq_wake_one(pool->idle.len > 0 ? &pool->idle
-						       : &pool->keeper);
+	/* The one that has just gone to sleep may not even be asleep. */
+	return weir__waitq_wake_last(pool->idle.len > 0 ? &pool->idle
+							: &pool->keeper);
 }
 
 void

@@ -167,7 +167,7 @@ wake_some(struct weir_waitq *q, uint64_t count)
 }
 
 /*
- * One submitter for each place that is free, the patient ones only when half
+ * One submitter for each place that is free, the patient ones only when most
  * of the queue is.  Under the lock, unlike other wake-ups, because it may be
  * several.
  */
@@ -182,7 +182,7 @@ wake_submitters_locked(weir_pool *pool, uint64_t queued)
 	if (queued >= most || WEIR_MUTATED(WAKE_SUBMITTER))
 		return;
 	wake_some(&pool->room, most - queued);
-	if (!weir__pool_is_short(pool) || 2 * queued <= most)
+	if (!weir__pool_is_short(pool) || 4 * queued <= most)
 		wake_some(&pool->room_patient, most - queued);
 }
 
@@ -288,7 +288,7 @@ put_out_locked(weir_pool *pool, struct weir_record **records, size_t count)
 	weir__u64_add(&pool->delivered, count, WEIR_SEQ_CST);
 }
 
-/* Collectors: for each result while jobs are long, else when half full. */
+/* Collectors: for each result while jobs are long, else when nearly full. */
 static void wake_collectors_locked(weir_pool *pool, size_t count)
 	WEIR_REQUIRES(pool->mu);
 
@@ -300,7 +300,7 @@ wake_collectors_locked(weir_pool *pool, size_t count)
 	if (WEIR_MUTATED(WAKE_COLLECTOR))
 		return;
 	wake_some(&pool->taken, count);
-	if (!weir__pool_is_short(pool) || 2 * results >= pool->results_max)
+	if (!weir__pool_is_short(pool) || 4 * results >= 3 * pool->results_max)
 		wake_some(&pool->taken_patient, results);
 }
 

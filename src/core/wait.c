@@ -53,9 +53,10 @@ weir__waitq_wait(struct weir_waitq *q, struct weir_mutex *mu, weir_ctx *ctx,
 
 	weir__ctx_watch(ctx, &waiter.watch);
 	if (!q->spin || !weir__park_spin(&waiter.park, q->spin))
-		weir__park_wait(&waiter.park,
-				weir__earlier_ns(deadline_ns,
-						 weir_ctx_deadline_ns(ctx)));
+		weir__park_wait_for(&waiter.park,
+				    weir__earlier_ns(deadline_ns,
+						     weir_ctx_deadline_ns(ctx)),
+				    q->deep ? 0 : WEIR_PARK_YIELDS);
 	weir__ctx_unwatch(&waiter.watch);
 	status = weir_ctx_status(ctx);
 
@@ -69,20 +70,30 @@ weir__waitq_wait(struct weir_waitq *q, struct weir_mutex *mu, weir_ctx *ctx,
 	return status != WEIR_OK ? status : WEIR_BUSY;
 }
 
-struct weir_park *
-weir__waitq_wake_one(struct weir_waitq *q)
+/* Take one out of the queue and signal it. */
+static struct weir_park *
+wake(struct weir_waitq *q, struct weir_list *link)
 {
-	struct weir_list *link = weir__list_pop(&q->waiters);
-	struct waiter *waiter;
+	struct waiter *waiter = weir_container_of(link, struct waiter, link);
 
-	if (!link)
-		return NULL;
 	weir_assert(q->len > 0);
+	weir__list_remove(link);
 	q->len--;
-	waiter = weir_container_of(link, struct waiter, link);
 	if (!weir__park_signal(&waiter->park) || WEIR_MUTATED(WAIT_KICK))
 		return NULL;
 	return &waiter->park;
+}
+
+struct weir_park *
+weir__waitq_wake_one(struct weir_waitq *q)
+{
+	return q->len > 0 ? wake(q, q->waiters.next) : NULL;
+}
+
+struct weir_park *
+weir__waitq_wake_last(struct weir_waitq *q)
+{
+	return q->len > 0 ? wake(q, q->waiters.prev) : NULL;
 }
 
 void

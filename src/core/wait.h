@@ -30,6 +30,7 @@ struct weir_waitq {
 	struct weir_list waiters;
 	size_t len;
 	struct weir_spin *spin; /* NULL: its waiters do not */
+	bool deep; /* they sleep at once, for they are not expected soon */
 };
 
 static inline void
@@ -38,6 +39,7 @@ weir__waitq_init(struct weir_waitq *q)
 	weir__list_init(&q->waiters);
 	q->len = 0;
 	q->spin = NULL;
+	q->deep = false;
 }
 
 /*
@@ -58,6 +60,9 @@ WEIR_NODISCARD weir_status weir__waitq_wait(struct weir_waitq *q,
  * is needed.  The mutex of the queue must be held.
  */
 WEIR_NODISCARD struct weir_park *weir__waitq_wake_one(struct weir_waitq *q);
+
+/* The same for the one that has waited shortest, and is awake the soonest. */
+WEIR_NODISCARD struct weir_park *weir__waitq_wake_last(struct weir_waitq *q);
 
 /* Wake all.  The mutex of the queue must be held. */
 void weir__waitq_wake_all(struct weir_waitq *q);

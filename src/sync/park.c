@@ -6,20 +6,6 @@
 #include "base/assert.h"
 #include "sync/futex.h"
 
-/*
- * Before going to bed, let others run a few times: who is about to signal
- * mostly does so within a microsecond or two, and going to sleep and being
- * woken costs both sides a system call and, on an idle processor, several
- * microseconds more.  Unlike spinning this gives the processor to whoever has
- * use for it.  Four is measured; more keeps waiters from sleeping when jobs
- * are long.
- */
-#ifdef WEIR_CHECKED
-#define YIELDS 1 /* more would only hide the sleep from the checkers */
-#else
-#define YIELDS 4
-#endif
-
 /* Acquire: pairs with the exchange in weir__park_signal(). */
 static bool
 is_signalled(struct weir_park *park)
@@ -30,9 +16,9 @@ is_signalled(struct weir_park *park)
 }
 
 static bool
-yield_for_signal(struct weir_park *park)
+yield_for_signal(struct weir_park *park, int yields)
 {
-	for (int i = 0; i < YIELDS; i++) {
+	for (int i = 0; i < yields; i++) {
 		if (is_signalled(park))
 			return true;
 		weir__yield();
@@ -88,7 +74,7 @@ weir__park_spin(struct weir_park *park, struct weir_spin *spin)
 }
 
 bool
-weir__park_wait(struct weir_park *park, int64_t deadline_ns)
+weir__park_wait_for(struct weir_park *park, int64_t deadline_ns, int yields)
 {
 	if (deadline_ns < 0)
 		deadline_ns = 0;
@@ -98,7 +84,7 @@ weir__park_wait(struct weir_park *park, int64_t deadline_ns)
 		weir_assert(is_signalled(park));
 		return true;
 	}
-	if (yield_for_signal(park))
+	if (yield_for_signal(park, yields))
 		return true;
 	for (;;) {
 		bool late = weir__futex_wait(&park->state, WEIR_PARK_PARKED,
