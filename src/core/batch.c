@@ -330,6 +330,7 @@ stop_watching(struct weir_worker *w)
 	struct weir_park *wake = NULL;
 
 	weir__mutex_lock(&pool->mu);
+	weir__push_hold_locked(pool, w, 0);
 	if (w->written_off)
 		w->written_off = false;
 	else

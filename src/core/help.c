@@ -42,6 +42,7 @@ static void
 give_back_locked(weir_pool *pool, struct weir_worker *w)
 {
 	w->lent = false;
+	weir__push_hold_locked(pool, w, 0);
 	if (w->asleep)
 		weir__list_prepend(&pool->lendable, &w->lend_link);
 	else if (!WEIR_MUTATED(WAKE_LENT))

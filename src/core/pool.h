@@ -224,6 +224,7 @@ struct weir_pool {
 
 	/* guarded by mu */
 	uint32_t results_max; /* push: room for results */
+	uint32_t batches;     /* push: workers with several jobs in hand */
 	uint32_t count[WEIR_PLACES];
 	struct weir_list queues[WEIR_PRIORITY_LAST];
 	struct weir_list ready;
@@ -568,6 +569,9 @@ WEIR_NODISCARD weir_status weir__push_wait_locked(weir_pool *pool,
 	WEIR_REQUIRES(pool->mu);
 /* Wake all submitters and collectors that there is something for. */
 void weir__push_flush_locked(weir_pool *pool) WEIR_REQUIRES(pool->mu);
+/* So many jobs are in the worker's hands; several have to be minded. */
+void weir__push_hold_locked(weir_pool *pool, struct weir_worker *w,
+			    uint32_t count) WEIR_REQUIRES(pool->mu);
 /* A batch of plain jobs was timed: are jobs short? */
 void weir__push_adapt(struct weir_worker *w);
 /*

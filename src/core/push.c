@@ -210,15 +210,24 @@ wake_helpers_locked(weir_pool *pool)
 {
 	if (WEIR_MUTATED(WAKE_NEXT_WORKER))
 		return NULL;
-	if (weir__pool_is_short(pool)) {
-		if (!weir__u32_load(&pool->armed, WEIR_RELAXED))
-			return weir__pool_notify_locked(pool);
+	/* A batch is minded, even if jobs are short no more: one may hang. */
+	if ((weir__pool_is_short(pool) || pool->batches > 0) &&
+	    !weir__u32_load(&pool->armed, WEIR_RELAXED))
+		return weir__pool_notify_locked(pool);
+	if (weir__pool_is_short(pool))
 		return NULL;
-	}
 	if (weir__pool_has_waiting_locked(pool) &&
 	    weir__u32_load(&pool->sleepers, WEIR_SEQ_CST) > 0)
 		return weir__pool_notify_locked(pool);
 	return NULL;
+}
+
+void
+weir__push_hold_locked(weir_pool *pool, struct weir_worker *w, uint32_t count)
+{
+	pool->batches += count > 1;
+	pool->batches -= w->batch_len > 1;
+	w->batch_len = count;
 }
 
 static size_t
@@ -242,7 +251,7 @@ push_take(weir_pool *pool, struct weir_worker *w, size_t max, bool *hungry)
 	else
 		wake = wake_helpers_locked(pool);
 	wake_submitters_locked(pool, queued);
-	w->batch_len = (uint32_t)count;
+	weir__push_hold_locked(pool, w, (uint32_t)count);
 	weir__pool_check_locked(pool);
 	weir__mutex_unlock(&pool->mu);
 	weir__kick(wake);
@@ -341,7 +350,8 @@ weir__push_wait_locked(weir_pool *pool, struct weir_waitq *patient,
 	bool more = false;
 	size_t count;
 
-	if (!weir__pool_is_short(pool) || *patience >= PATIENCE_MAX)
+	if ((!weir__pool_is_short(pool) && pool->batches == 0) ||
+	    *patience >= PATIENCE_MAX)
 		return weir__waitq_wait(eager, &pool->mu, ctx, WEIR_FOREVER);
 	status = weir__waitq_wait(patient, &pool->mu, ctx,
 				  weir_now_ns() + PATIENCE_NS);
@@ -448,6 +458,7 @@ sort_out_locked(weir_pool *pool, struct weir_worker *w, uint32_t begun,
 			records[count++] = w->batch[i];
 	for (uint32_t i = w->batch_len; i > begun; i--)
 		weir__record_make_next_locked(pool, w->batch[i - 1]);
+	weir__push_hold_locked(pool, w, 1);
 	return count;
 }
 

@@ -191,12 +191,14 @@ weir__idle_deadline_locked(weir_pool *pool, int64_t looked_ns)
 	return due_ns;
 }
 
-/* Jobs are short, and a worker is at them: does it get on? */
+/* Somebody has a batch, or jobs are short and a worker is at them. */
 static bool wants_watch_locked(weir_pool *pool) WEIR_REQUIRES(pool->mu);
 
 static bool
 wants_watch_locked(weir_pool *pool)
 {
+	if (pool->batches > 0)
+		return true;
 	return !pool->pull && weir__pool_is_short(pool) &&
 	       (weir__u32_load(&pool->watchful, WEIR_SEQ_CST) > 0 ||
 		weir__pool_queued(pool) > 0 ||
@@ -305,6 +307,7 @@ idle_wait_locked(weir_pool *pool, struct weir_worker *w, int64_t looked_ns)
 {
 	int64_t began_ns = weir_now_ns();
 
+	weir__push_hold_locked(pool, w, 0);
 	if (pool->options.caller_helps) {
 		w->asleep = true;
 		weir__list_append(&pool->lendable, &w->lend_link);
