@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+/* Of each scenario; of whole pools fewer, for they cost more. */
 #define EXECUTIONS 200000
 
 static const struct weir_scenario *const groups[] = {
@@ -32,7 +33,7 @@ static const char *const mutant_names[] = {"NONE",
 static struct {
 	const char *program;
 	const char *scenario; /* only this one, or NULL */
-	uint64_t executions;  /* 0: as many as each scenario says */
+	uint64_t executions;  /* of each; 0: EXECUTIONS */
 	uint64_t seed;
 	bool list, trace, timing;
 } args = {.seed = 1};
@@ -99,7 +100,10 @@ run(const struct weir_scenario *s)
 	bool ok;
 
 	if (count == 0)
-		count = s->executions > 0 ? s->executions : EXECUTIONS;
+		count = EXECUTIONS;
+	/* Asked for by name it runs as often as it was asked for. */
+	if (s->cost > 1 && !(args.scenario && args.executions))
+		count = (count + s->cost - 1) / s->cost;
 	running = s;
 	number++;
 	ok = weir__explore(s, args.seed, count, args.trace, &found);

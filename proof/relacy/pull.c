@@ -287,7 +287,7 @@ map(void)
 	{                                                                   \
 		.name = "pull_" #function, .promise = text, .setup = setup, \
 		.thread = {function}, .workers = (threads),                 \
-		.finish = tear_down, .executions = 20000                    \
+		.finish = tear_down, .cost = 10                             \
 	}
 
 const struct weir_scenario pull_scenarios[] = {

@@ -784,7 +784,7 @@ async_done(void)
 	{                                                                   \
 		.name = "push_" #function, .promise = text, .setup = setup, \
 		.thread = {function}, .workers = (threads),                 \
-		.finish = tear_down, .executions = 20000                    \
+		.finish = tear_down, .cost = 10                             \
 	}
 
 const struct weir_scenario push_scenarios[] = {

@@ -31,8 +31,8 @@ struct weir_scenario {
 	void (*thread[WEIR_EXPLORE_THREADS])(void);
 	/* How many threads these may start in all: workers of pools. */
 	int workers;
-	/* How many executions are enough; 0: as many as for most. */
-	uint64_t executions;
+	/* One execution costs as much as so many of most others; 0: one. */
+	unsigned cost;
 };
 
 struct weir_finding {
