@@ -203,6 +203,22 @@ close_wakes_source(void)
 }
 
 static void
+shut_down_soon(void)
+{
+	CHECK(weir_pool_shutdown_soon(pool, NULL, NULL, NULL) == WEIR_OK);
+}
+
+static void
+soon_wakes_source(void)
+{
+	options.source = waiting_source;
+	set_up_again();
+	crew_start(shut_down_soon);
+	CHECK(weir_pool_run(pool, NULL) == WEIR_OK);
+	end();
+}
+
+static void
 cancel(void)
 {
 	weir_ctx_cancel(ctx);
@@ -305,6 +321,9 @@ const struct weir_scenario pull_scenarios[] = {
 		      "close ends a run whose source has nothing just now"),
 	POOL_SCENARIO(close_wakes_source, 2,
 		      "close wakes a source that waits under its context"),
+	POOL_SCENARIO(soon_wakes_source, 2,
+		      "shutdown_soon wakes a source that waits under its "
+		      "context"),
 	POOL_SCENARIO(cancel_ends, 2,
 		      "a run returns when its context is cancelled, its jobs "
 		      "delivered"),

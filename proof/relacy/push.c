@@ -780,6 +780,88 @@ async_done(void)
 	end();
 }
 
+static void
+job_cancelled(weir_ctx *under, weir_job *job, void *user)
+{
+	(void)user;
+	CHECK(weir_ctx_status(under) != WEIR_OK);
+	weir_job_done(job, WEIR_FAILED);
+}
+
+static weir_status
+start_and_forget(weir_ctx *under, weir_job *job, const void *in, void *out,
+		 void *user)
+{
+	(void)job;
+	return run_plain(under, in, out, user);
+}
+
+/* Nobody ends the job but the cancel callback. */
+static void
+async_ends_with(weir_status status, weir_ctx *under)
+{
+	weir_status last = WEIR_OK;
+
+	options.run = NULL;
+	options.start = start_and_forget;
+	options.cancel = job_cancelled;
+	make();
+	if (under)
+		crew_start(cancel);
+	CHECK(submit(0, under) == WEIR_OK);
+	close_it();
+	CHECK(collect_statuses(&last) == 1);
+	CHECK(last == status);
+	delivered[0] = 1;
+	end();
+}
+
+static void
+async_cancel(void)
+{
+	async_ends_with(WEIR_CANCELED, ctx);
+}
+
+static void
+async_timeout(void)
+{
+	options.timeout_ns = WEIR_US;
+	async_ends_with(WEIR_TIMEDOUT, NULL);
+}
+
+static weir_status
+run_never_well(weir_ctx *under, const void *in, void *out, void *user)
+{
+	(void)under;
+	(void)in;
+	(void)out;
+	(void)user;
+	return WEIR_FAILED;
+}
+
+/* The next attempt is a day away: only the cancel gets it out of there. */
+static void
+retry_cancel(void)
+{
+	weir_status last = WEIR_OK;
+	int64_t began_ns = weir_now_ns();
+
+	options.run = run_never_well;
+	options.retry.attempts_max = 2;
+	options.retry.delay_ns = 86400 * WEIR_S;
+	options.retry.delay_ns_max = 86400 * WEIR_S;
+	make();
+	CHECK(submit(0, ctx) == WEIR_OK);
+	crew_start(cancel);
+	close_it();
+	CHECK(collect_statuses(&last) == 1);
+	CHECK(last != WEIR_OK);
+	CHECK(weir__explore_is_hasty() ||
+	      weir_now_ns() - began_ns < 3600 * WEIR_S);
+	delivered[0] = 1;
+	end();
+}
+
 #define POOL_SCENARIO(function, threads, text)                              \
 	{                                                                   \
 		.name = "push_" #function, .promise = text, .setup = setup, \
@@ -870,5 +952,13 @@ const struct weir_scenario push_scenarios[] = {
 		      "behind"),
 	POOL_SCENARIO(async_done, 2,
 		      "a job that another thread ends wakes its worker"),
+	POOL_SCENARIO(async_cancel, 2,
+		      "a job that nobody ends is told when its submitter gives "
+		      "up"),
+	POOL_SCENARIO(async_timeout, 1,
+		      "a job that nobody ends is told when its time is up"),
+	POOL_SCENARIO(retry_cancel, 2,
+		      "a job in back-off whose submitter gives up ends at "
+		      "once"),
 	{.name = NULL},
 };

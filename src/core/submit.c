@@ -175,9 +175,12 @@ submit_now(weir_pool *pool, const struct weir_input *in,
 {
 	weir_status status = WEIR_OK;
 	uint64_t id = 0;
+	/* The mistake of looking before the claim instead of with it. */
+	bool looked = WEIR_MUTATED(SUBMIT_LEVEL) &&
+		      weir__pool_level(pool) == WEIR_LEVEL_OPEN;
 
 	weir__mutex_lock(&pool->submit_mu);
-	if (weir__pool_level(pool) != WEIR_LEVEL_OPEN)
+	if (!looked && weir__pool_level(pool) != WEIR_LEVEL_OPEN)
 		status = WEIR_CLOSED;
 	else if (!has_room_locked(pool))
 		status = WEIR_BUSY;

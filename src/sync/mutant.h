@@ -71,7 +71,6 @@
 	X(STOP_DISPOSE_TELL, "the last job that is disposed of tells nobody")  \
 	X(STOP_INTAKE, "a shutdown does not end a source's wait")              \
 	X(STOP_CANCEL, "shutdown_now does not tell running jobs")              \
-	X(STOP_DRAIN_ORDER, "a shutdown waits without announcing it in order") \
 	X(STOP_DRAIN_LOOK, "a shutdown waits without a look")                  \
 	X(STOP_DRAIN_EVENTS, "a shutdown waits although something happened")   \
 	X(LINE_END_FINISH, "the last item ends, and nobody learns of it")      \
@@ -82,6 +81,7 @@
 	X(LINE_ROOM_WAKE, "room for an item's result wakes no worker")         \
 	X(LINE_LIFT, "shutdown_now does not lift the bound on results")        \
 	X(LINE_LIFT_WAKE, "workers are not told that the bound is lifted")     \
+	X(SUBMIT_LEVEL, "a submitter looks whether it is open too early")      \
 	X(RETURN_ORDER, "a record goes back without a release")                \
 	X(REUSE_ORDER, "a record is used again without an acquire")            \
 	X(PUBLISH_ORDER, "a job is published without a release")               \

@@ -287,6 +287,12 @@ weir__explore_choice(unsigned limit)
 	return model::choose(limit);
 }
 
+bool
+weir__explore_is_hasty(void)
+{
+	return model::strategy_is_hasty();
+}
+
 uint64_t
 weir__explore_execution(void)
 {

@@ -53,6 +53,9 @@ unsigned weir__explore_choice(unsigned limit);
 /* For scenarios: let the nth allocation from now fail; 0 is the next. */
 void weir__explore_fail_alloc(unsigned nth);
 
+/* Does time pass in this execution although somebody could run? */
+bool weir__explore_is_hasty(void);
+
 /* The number of the execution that runs, for a report of a crash. */
 uint64_t weir__explore_execution(void);
 

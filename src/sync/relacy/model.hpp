@@ -73,6 +73,7 @@ unsigned choose(unsigned limit);
 int strategy_next(const int *threads, int count, int current, bool yields);
 /* May time pass, may a sleeper wake for nothing, although others can run? */
 bool strategy_wants_time(void);
+bool strategy_is_hasty(void);
 bool strategy_wants_spurious(void);
 
 /* waiting.cc, explore.cc: how many threads the scenario may start */

@@ -133,6 +133,12 @@ strategy_wants_time(void)
 }
 
 bool
+strategy_is_hasty(void)
+{
+	return hasty;
+}
+
+bool
 strategy_wants_spurious(void)
 {
 	return spurious && choose(32) == 0;
