@@ -49,43 +49,62 @@ give_back_locked(weir_pool *pool, struct weir_worker *w)
 		weir__waitq_wake_all(&pool->lent_back);
 }
 
-/* Take a batch, run it and give it, as w.  False: there was none. */
-static bool
-work_as(weir_pool *pool, struct weir_worker *w)
+/* A batch of jobs, and a worker to run them as; NULL: not just now. */
+static struct weir_worker *
+help_begin(weir_pool *pool, size_t *ret_count)
 {
-	bool hungry;
-	size_t count = pool->ends->take(pool, w, w->batch_want, &hungry);
+	struct weir_park *wake = NULL;
+	struct weir_worker *w = NULL;
 
-	if (count == 0)
-		return false;
-	weir__u32_store(&w->running, 1, WEIR_RELAXED);
-	count = weir__batch_run(w, count);
-	weir__u32_store(&w->running, 0, WEIR_RELAXED);
+	weir__mutex_lock(&pool->mu);
+	if (weir__pool_level(pool) < WEIR_LEVEL_SOON)
+		w = borrow_locked(pool);
+	if (w) {
+		w->now_ns = weir__clock_now(&w->clock);
+		*ret_count =
+			weir__push_take_locked(pool, w, w->batch_want, &wake);
+		if (*ret_count == 0) {
+			give_back_locked(pool, w);
+			w = NULL;
+		}
+	}
+	weir__mutex_unlock(&pool->mu);
+	weir__kick(wake);
+	return w;
+}
+
+/* Give what has ended of the batch, and the worker back. */
+static void
+help_end(weir_pool *pool, struct weir_worker *w, size_t count)
+{
+	uint64_t ok = weir__push_part_with(pool, w->batch, count);
+	struct weir_park *wake = NULL;
+
+	weir__mutex_lock(&pool->mu);
 	if (count > 0)
-		pool->ends->give(pool, w, w->batch, count);
-	return true;
+		wake = weir__push_give_locked(pool, w->batch, count, ok);
+	give_back_locked(pool, w);
+	weir__mutex_unlock(&pool->mu);
+	weir__kick(wake);
 }
 
 bool
 weir__push_help(weir_pool *pool)
 {
-	struct weir_worker *w = NULL;
-	bool worked;
+	struct weir_worker *w;
+	size_t count;
 
 	if (!pool->options.caller_helps || !weir__pool_is_short(pool) ||
 	    weir__pool_queued(pool) == 0)
 		return false;
-	weir__mutex_lock(&pool->mu);
-	if (weir__pool_level(pool) < WEIR_LEVEL_SOON)
-		w = borrow_locked(pool);
-	weir__mutex_unlock(&pool->mu);
+	w = help_begin(pool, &count);
 	if (!w)
 		return false;
 	weir__worker_enter(w);
-	worked = work_as(pool, w);
+	weir__u32_store(&w->running, 1, WEIR_RELAXED);
+	count = weir__batch_run(w, count);
+	weir__u32_store(&w->running, 0, WEIR_RELAXED);
 	weir__worker_exit(w);
-	weir__mutex_lock(&pool->mu);
-	give_back_locked(pool, w);
-	weir__mutex_unlock(&pool->mu);
-	return worked;
+	help_end(pool, w, count);
+	return true;
 }

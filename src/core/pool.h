@@ -567,6 +567,23 @@ WEIR_NODISCARD weir_status weir__push_wait_locked(weir_pool *pool,
 						  struct weir_waitq *eager,
 						  int *patience, weir_ctx *ctx)
 	WEIR_REQUIRES(pool->mu);
+/*
+ * The two halves of a worker's round, for callers that hold mu anyway: take up
+ * to max jobs into w->batch at w->now_ns; and give what has ended, ok of it
+ * well, after parting with it.  Who is to be kicked after the lock.
+ */
+size_t weir__push_take_locked(weir_pool *pool, struct weir_worker *w,
+			      size_t max, struct weir_park **ret_wake)
+	WEIR_REQUIRES(pool->mu);
+/*
+ * What the host and the submitters' contexts have to do with these jobs ends
+ * here, with no lock held; how many are ok.
+ */
+uint64_t weir__push_part_with(weir_pool *pool, struct weir_record **records,
+			      size_t count);
+WEIR_NODISCARD struct weir_park *weir__push_give_locked(
+	weir_pool *pool, struct weir_record **records, size_t count,
+	uint64_t ok) WEIR_REQUIRES(pool->mu);
 /* Wake all submitters and collectors that there is something for. */
 void weir__push_flush_locked(weir_pool *pool) WEIR_REQUIRES(pool->mu);
 /* So many jobs are in the worker's hands; several have to be minded. */

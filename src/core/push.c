@@ -230,16 +230,13 @@ weir__push_hold_locked(weir_pool *pool, struct weir_worker *w, uint32_t count)
 	w->batch_len = count;
 }
 
-static size_t
-push_take(weir_pool *pool, struct weir_worker *w, size_t max, bool *hungry)
+size_t
+weir__push_take_locked(weir_pool *pool, struct weir_worker *w, size_t max,
+		       struct weir_park **ret_wake)
 {
-	struct weir_park *wake = NULL;
 	uint64_t queued;
 	size_t count;
 
-	*hungry = false;
-	w->now_ns = pool->async ? weir_now_ns() : weir__clock_now(&w->clock);
-	weir__mutex_lock(&pool->mu);
 	weir__push_count_in_locked(pool, w);
 	/* What a batch has put back since is not going to begin any more. */
 	if (weir__pool_level(pool) >= WEIR_LEVEL_SOON)
@@ -248,14 +245,28 @@ push_take(weir_pool *pool, struct weir_worker *w, size_t max, bool *hungry)
 		count = take_sorted_locked(pool, w);
 	else
 		count = take_plain_locked(pool, w, max);
+	weir__push_hold_locked(pool, w, (uint32_t)count);
 	queued = weir__pool_queued(pool);
+	*ret_wake = NULL;
 	if (count == 0)
 		weir__push_flush_locked(pool);
 	else
-		wake = wake_helpers_locked(pool);
+		*ret_wake = wake_helpers_locked(pool);
 	wake_submitters_locked(pool, queued);
-	weir__push_hold_locked(pool, w, (uint32_t)count);
 	weir__pool_check_locked(pool);
+	return count;
+}
+
+static size_t
+push_take(weir_pool *pool, struct weir_worker *w, size_t max, bool *hungry)
+{
+	struct weir_park *wake;
+	size_t count;
+
+	*hungry = false;
+	w->now_ns = pool->async ? weir_now_ns() : weir__clock_now(&w->clock);
+	weir__mutex_lock(&pool->mu);
+	count = weir__push_take_locked(pool, w, max, &wake);
 	weir__mutex_unlock(&pool->mu);
 	weir__kick(wake);
 	if (count == 0 && weir__pool_level(pool) >= WEIR_LEVEL_SOON)
@@ -266,9 +277,9 @@ push_take(weir_pool *pool, struct weir_worker *w, size_t max, bool *hungry)
 	return count;
 }
 
-/* What the host and the submitter's context have to do with them ends here. */
-static uint64_t
-part_with(weir_pool *pool, struct weir_record **records, size_t count)
+uint64_t
+weir__push_part_with(weir_pool *pool, struct weir_record **records,
+		     size_t count)
 {
 	uint64_t ok = 0;
 
@@ -318,16 +329,13 @@ wake_collectors_locked(weir_pool *pool, size_t count)
 		wake_some(&pool->taken_patient, results);
 }
 
-static void
-push_give(weir_pool *pool, struct weir_worker *w, struct weir_record **records,
-	  size_t count)
+struct weir_park *
+weir__push_give_locked(weir_pool *pool, struct weir_record **records,
+		       size_t count, uint64_t ok)
 {
-	uint64_t ok = part_with(pool, records, count);
-	struct weir_park *worker = NULL;
+	struct weir_park *wake = NULL;
 	bool freed = pool->options.done;
 
-	(void)w;
-	weir__mutex_lock(&pool->mu);
 	weir__u64_bump(&pool->ok, ok);
 	weir__u64_bump(&pool->failed, count - ok);
 	for (size_t i = 0; i < count && pool->options.key_slots > 0; i++)
@@ -335,13 +343,26 @@ push_give(weir_pool *pool, struct weir_worker *w, struct weir_record **records,
 	put_out_locked(pool, records, count);
 	/* A key is free, or, with `done`, a place: for the others. */
 	if (freed && weir__pool_has_waiting_locked(pool))
-		worker = weir__pool_notify_locked(pool);
+		wake = weir__pool_notify_locked(pool);
 	wake_collectors_locked(pool, count);
 	if (weir__pool_is_finished_locked(pool))
 		weir__pool_notify_all_locked(pool);
 	weir__pool_check_locked(pool);
+	return wake;
+}
+
+static void
+push_give(weir_pool *pool, struct weir_worker *w, struct weir_record **records,
+	  size_t count)
+{
+	uint64_t ok = weir__push_part_with(pool, records, count);
+	struct weir_park *wake;
+
+	(void)w;
+	weir__mutex_lock(&pool->mu);
+	wake = weir__push_give_locked(pool, records, count, ok);
 	weir__mutex_unlock(&pool->mu);
-	weir__kick(worker);
+	weir__kick(wake);
 }
 
 const struct weir_ends weir__push_ends = {push_take, push_give};
