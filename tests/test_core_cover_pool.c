@@ -537,6 +537,52 @@ TEST(cover, nobody_helps_a_pool_that_stops_soon)
 	stuck_end(&s, 4);
 }
 
+static void *
+help_main(void *arg)
+{
+	CHECK(weir__push_help(arg));
+	return NULL;
+}
+
+/* The rest of a batch that a caller has begun, while its worker sleeps. */
+TEST(cover, what_a_helper_puts_back_in_a_shutdown_is_cancelled)
+{
+	struct task tasks[] = {
+		{.what = ECHO}, {.what = GATE}, {.what = ECHO}, {.what = ECHO}};
+	weir_ctx *expired = ctx_make(NULL, 0), *gate = gate_make();
+	struct seen seen = {0};
+	weir_pool_options o = task_options(&seen, 1, 64);
+	int canceled = 0;
+	pthread_t thread;
+	weir_pool *pool;
+	size_t count;
+
+	o.caller_helps = true;
+	pool = pool_make(&o);
+	make_short(pool);
+	tasks[1].gate = gate;
+	/* Nobody wakes the worker who thinks that another is awake. */
+	weir__u32_add(&pool->watchful, 1, WEIR_SEQ_CST);
+	OK(weir_pool_submit_many(pool, tasks, 4, &count, NULL));
+	weir__u32_sub(&pool->watchful, 1, WEIR_SEQ_CST);
+	thread = thread_run(help_main, pool);
+	WAIT_FOR(atomic_load(&seen.running) == 1);
+	CHECK_EQ_INT(weir_pool_shutdown_soon(pool, NULL, NULL, expired),
+		     WEIR_TIMEDOUT);
+	gate_open(gate);
+	thread_join(thread);
+	pool->options.caller_helps = false;
+	for (int i = 0; i < 4; i++)
+		canceled +=
+			next_result(pool, &(int){0}).status == WEIR_CANCELED;
+	CHECK_EQ_INT(canceled, 2);
+	OK(weir_pool_shutdown(pool, NULL));
+	check_books_closed(pool);
+	weir_pool_free(pool);
+	weir_ctx_unref(gate);
+	weir_ctx_unref(expired);
+}
+
 /* Pipelines. */
 
 static weir_status
