@@ -216,6 +216,43 @@ pipeline_stop_alone(void)
 	finish();
 }
 
+/* Everything is full, and nobody collects. */
+static void
+pipeline_stop_full(void)
+{
+	if (!begin(1, 1, book_job, 0))
+		return;
+	for (uint32_t i = 0; i < 5; i++)
+		sim_check(submit(i, NULL) == WEIR_OK);
+	(void)!weir_ctx_sleep(NULL, 10 * WEIR_MS);
+	sim_check(stop_now(NULL) == WEIR_OK);
+	finish();
+}
+
+/* The last item to go is one that is handed back. */
+static void
+slow_unstarted(uint64_t id, const void *in, void *user)
+{
+	(void)!weir_ctx_sleep(NULL, 10 * WEIR_MS);
+	book_unstarted(id, in, user);
+}
+
+static void
+pipeline_hand_back(void)
+{
+	int producer, collector;
+
+	if (!begin(1, 1, book_job, 0))
+		return;
+	producer = sim_spawn("producer", submit_four, NULL);
+	collector = sim_spawn("collector", collect_all, NULL);
+	sim_check(weir_pipeline_shutdown_now(line, slow_unstarted, NULL,
+					     NULL) == WEIR_OK);
+	sim_join(producer);
+	sim_join(collector);
+	finish();
+}
+
 static void
 pipeline_stop_race(void)
 {
@@ -313,6 +350,11 @@ const struct scenario pipeline_scenarios[] = {
 	 FAULTS_ALL, 3},
 	{"pipeline_stop_alone", "shutdown_now does not wait for collectors",
 	 pipeline_stop_alone, FAULTS_ALL, 4},
+	{"pipeline_stop_full", "not even if nothing has room any more",
+	 pipeline_stop_full, FAULTS_ALL, 4},
+	{"pipeline_hand_back",
+	 "collectors learn of the end that a hand-back is", pipeline_hand_back,
+	 FAULTS_ALL, 4},
 	{"pipeline_stop_race",
 	 "each item is refused, comes out or is handed "
 	 "back, whenever all is shut down",

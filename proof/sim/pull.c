@@ -197,9 +197,10 @@ stopper(void *arg)
 {
 	weir_pool *pool = feed.pool;
 	weir_status status = WEIR_OK;
+	uint32_t how = sim_choice(5);
 
 	(void)arg;
-	switch (sim_choice(5)) {
+	switch (how) {
 	case 0:
 		weir_pool_close(pool);
 		break;
@@ -218,6 +219,13 @@ stopper(void *arg)
 						NULL);
 	}
 	sim_check(status == WEIR_OK);
+	if (how == 0)
+		return;
+	/* Drained: whatever came in has gone out, and nothing comes in. */
+	sim_check(!feed.asking);
+	for (uint32_t i = 0; i < feed.given; i++)
+		sim_check(book.lines[i].results + book.lines[i].handed_back ==
+			  1);
 }
 
 static void
@@ -308,6 +316,58 @@ pull_keys(void)
 	feed.options.key = 5;
 	check_all_ran(weir_pool_run(feed.pool, NULL));
 	sim_check(book.running_most <= 1);
+	finish();
+}
+
+/* Those that wait for their key go back while others end. */
+static void
+pull_keys_stop(void)
+{
+	weir_pool_options o;
+	int other;
+
+	book_options(&o, 2, 3);
+	o.key_slots = 1;
+	if (!begin(&o, 4, sim_choice(2) ? 4 : 3))
+		return;
+	feed.options.key = 5;
+	other = sim_spawn("stopper", stopper, NULL);
+	(void)!weir_pool_run(feed.pool, NULL);
+	sim_join(other);
+	finish();
+}
+
+/* A source that waits, as it may, under the context it is given. */
+static weir_status
+patient_source(weir_ctx *intake, void *ret_in, weir_job_options *ret_options,
+	       void *user)
+{
+	weir_status status;
+
+	if (feed.given == feed.there) {
+		status = weir_ctx_sleep(intake, WEIR_FOREVER);
+		sim_check(status != WEIR_OK);
+		return status;
+	}
+	return source(intake, ret_in, ret_options, user);
+}
+
+static void
+pull_source_waits(void)
+{
+	weir_pool_options o;
+	int other;
+
+	book_options(&o, 1, 1);
+	if (!begin(&o, 2, 1))
+		return;
+	feed.pool = weir_pool_free(feed.pool);
+	o.source = patient_source;
+	if (weir_pool_new(&feed.pool, &o) != WEIR_OK)
+		return;
+	other = sim_spawn("stopper", stopper, NULL);
+	(void)!weir_pool_run(feed.pool, NULL);
+	sim_join(other);
 	finish();
 }
 
@@ -435,6 +495,10 @@ const struct scenario pull_scenarios[] = {
 	 pull_retry, FAULTS_ALL, 4},
 	{"pull_keys", "jobs of one key run one at a time, and all of them",
 	 pull_keys, FAULTS_ALL, 4},
+	{"pull_keys_stop", "jobs that wait for a key are handed back, too",
+	 pull_keys_stop, FAULTS_ALL, 4},
+	{"pull_source_waits", "a shutdown ends the wait of a source",
+	 pull_source_waits, FAULTS_ALL, 4},
 	{"pull_resize", "a change of width loses no job", pull_resize,
 	 FAULTS_ALL, 4},
 	{"pull_surplus", "workers that were parked are woken for long jobs",

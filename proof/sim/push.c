@@ -355,6 +355,108 @@ push_retry_cancel(void)
 	finish();
 }
 
+/* The same when nothing else is ever going to end its back-off. */
+static weir_status
+hopeless_job(weir_ctx *job_ctx, const void *in, void *out, void *user)
+{
+	uint32_t job = *(const uint32_t *)in;
+
+	(void)out;
+	(void)user;
+	book_run(job);
+	weir_job_retry_after(job_ctx, WEIR_FOREVER);
+	book_ran(job);
+	return WEIR_FAILED;
+}
+
+static void
+push_retry_never(void)
+{
+	weir_pool_options o;
+	int other;
+
+	retry_options(&o, 1 + sim_choice(2), 2);
+	o.run = hopeless_job;
+	if (!begin(&o))
+		return;
+	ctx = make_ctx(NULL, WEIR_FOREVER);
+	other = sim_spawn("canceller", cancel_it, NULL);
+	if (submit(0, ctx) == WEIR_OK)
+		sim_check(collect(NULL) == WEIR_OK);
+	sim_join(other);
+	ctx = weir_ctx_unref(ctx);
+	finish();
+}
+
+/* A job is tried again although the worker it had is busy with another. */
+static weir_status
+waiting_job(weir_ctx *job_ctx, const void *in, void *out, void *user)
+{
+	uint32_t job = *(const uint32_t *)in;
+	uint32_t attempt = weir_job_attempt(job_ctx);
+
+	(void)user;
+	book_run(job);
+	*(uint64_t *)out = output_of(job);
+	if (job == 1)
+		(void)!weir_ctx_sleep(ctx, WEIR_FOREVER);
+	else if (attempt > 1)
+		weir_ctx_cancel(ctx);
+	book_ran(job);
+	return job == 0 && attempt == 1 ? WEIR_FAILED : WEIR_OK;
+}
+
+static void
+push_retry_elsewhere(void)
+{
+	weir_pool_options o;
+
+	retry_options(&o, 2, 2);
+	o.run = waiting_job;
+	if (!begin(&o))
+		return;
+	ctx = make_ctx(NULL, WEIR_FOREVER);
+	sim_check(submit(0, NULL) == WEIR_OK);
+	sim_check(submit(1, NULL) == WEIR_OK);
+	for (int i = 0; i < 2; i++) {
+		sim_check(collect(NULL) == WEIR_OK);
+		/* Refused memory, the first may have ended early. */
+		if (sim_refused())
+			weir_ctx_cancel(ctx);
+	}
+	ctx = weir_ctx_unref(ctx);
+	finish();
+}
+
+/* A job whose context ends while it waits is not begun. */
+static void
+push_dead_submitter(void)
+{
+	weir_ctx *own;
+	weir_pool_options o;
+
+	retry_options(&o, 1, 2);
+	o.run = waiting_job;
+	if (!begin(&o))
+		return;
+	ctx = make_ctx(NULL, WEIR_FOREVER);
+	own = make_ctx(NULL, WEIR_FOREVER);
+	sim_check(submit(1, NULL) == WEIR_OK);
+	sim_check(submit(2, own) == WEIR_OK);
+	/* The only worker is in job 1 until ctx ends, or has refused it. */
+	weir_ctx_cancel(own);
+	weir_ctx_cancel(ctx);
+	sim_check(collect(NULL) == WEIR_OK);
+	sim_check(collect(NULL) == WEIR_OK);
+	if (!sim_refused()) {
+		sim_check(book.lines[2].runs == 0);
+		sim_check(book.lines[2].status == WEIR_CANCELED);
+	}
+	weir_ctx_unref(own);
+	ctx = weir_ctx_unref(ctx);
+	finish();
+}
+
 static void
 push_timeout(void)
 {
@@ -498,6 +600,15 @@ const struct scenario push_scenarios[] = {
 	 push_retry, FAULTS_ALL, 6},
 	{"push_retry_cancel", "a cancelled job does not wait for its next try",
 	 push_retry_cancel, FAULTS_ALL, 8},
+	{"push_retry_never",
+	 "nor when nothing but the cancellation ends its wait",
+	 push_retry_never, FAULTS_ALL, 6},
+	{"push_retry_elsewhere",
+	 "a job is tried again by whoever has time, when its time has come",
+	 push_retry_elsewhere, FAULTS_ALL, 6},
+	{"push_dead_submitter",
+	 "a job whose context ends before its start has no attempt",
+	 push_dead_submitter, FAULTS_ALL, 6},
 	{"push_timeout", "an attempt ends when its time is up", push_timeout,
 	 FAULTS_ALL, 6},
 	{"push_keys", "jobs of one key run one at a time, and all of them",

@@ -250,6 +250,56 @@ stop_backoff(void)
 	finish();
 }
 
+/*
+ * After shutdown_soon no attempt begins that was not due before: what fails
+ * from then on is not put aside for later.
+ */
+static int64_t failed_ns[2], stopped_ns;
+
+static weir_status
+doomed_job(weir_ctx *ctx, const void *in, void *out, void *user)
+{
+	uint32_t job = *(const uint32_t *)in;
+
+	(void)out;
+	(void)user;
+	book_run(job);
+	if (weir_job_attempt(ctx) > 1 && stopped_ns > 0)
+		sim_check(failed_ns[job] + WEIR_S <= stopped_ns);
+	sim_work(WEIR_US);
+	failed_ns[job] = weir_now_ns();
+	book_ran(job);
+	return WEIR_FAILED;
+}
+
+static void
+stop_retry(void)
+{
+	weir_pool_options o;
+	weir_ctx *ctx, *expired;
+	weir_status status;
+
+	stop_options(&o, 1 + sim_choice(2), 2);
+	o.run = doomed_job;
+	o.drop = drop;
+	o.retry.delay_ns = WEIR_S;
+	stopped_ns = 0;
+	if (!begin(&o))
+		return;
+	ctx = make_ctx(NULL, WEIR_FOREVER);
+	expired = make_ctx(NULL, 0);
+	sim_check(submit(0, ctx) == WEIR_OK);
+	sim_check(submit(1, ctx) == WEIR_OK);
+	status = weir_pool_shutdown_soon(pool, unstarted, NULL, expired);
+	sim_check(status == WEIR_OK || status == WEIR_TIMEDOUT);
+	stopped_ns = weir_now_ns();
+	sim_check(weir_pool_shutdown(pool, NULL) == WEIR_OK);
+	pool = weir_pool_free(pool);
+	book_close();
+	weir_ctx_unref(expired);
+	weir_ctx_unref(ctx);
+}
+
 static void
 stop_resize(void)
 {
@@ -285,6 +335,8 @@ const struct scenario stop_scenarios[] = {
 	 stop_inside, FAULTS_ALL, 6},
 	{"stop_backoff", "jobs between attempts are tried again or cancelled",
 	 stop_backoff, FAULTS_ALL, 8},
+	{"stop_retry", "after shutdown_soon no failed job is tried again",
+	 stop_retry, FAULTS_ALL, 6},
 	{"stop_resize", "a pool may be resized while it is shut down",
 	 stop_resize, FAULTS_ALL, 6},
 	SCENARIOS_END,

@@ -204,9 +204,10 @@ wait_drained(weir_pool *pool, weir_ctx *ctx)
 
 	if (weir__worker_is_of(pool))
 		return WEIR_DEADLOCK;
-	/* Announced, so that whoever delivers the last job tells us. */
-	weir__u32_add(&pool->sleepers, 1,
-		      WEIR_ORDER(STOP_DRAIN_ORDER, WEIR_SEQ_CST, WEIR_RELAXED));
+	/*
+	 * Whoever brings the end about under mu tells us; in pull form each
+	 * worker does, too, when it sees the end and leaves.
+	 */
 	while (status == WEIR_OK) {
 		uint32_t seen = weir__u32_load(&pool->events, WEIR_SEQ_CST);
 
@@ -220,7 +221,6 @@ wait_drained(weir_pool *pool, weir_ctx *ctx)
 						  ctx, WEIR_FOREVER);
 		weir__mutex_unlock(&pool->mu);
 	}
-	weir__u32_sub(&pool->sleepers, 1, WEIR_SEQ_CST);
 	return status;
 }
 
