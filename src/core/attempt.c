@@ -213,8 +213,7 @@ back_off(struct weir_record *record, int64_t delay_ns, int64_t now_ns)
 	weir__mutex_lock(&pool->mu);
 	if (WEIR_MUTATED(ATTEMPT_HURRIED_RESET))
 		record->hurried = false;
-	if (weir__pool_level(pool) < WEIR_LEVEL_SOON ||
-	    WEIR_MUTATED(ATTEMPT_SHELF_LEVEL)) {
+	if (weir__pool_level(pool) < WEIR_LEVEL_SOON) {
 		weir__key_release_locked(pool, record);
 		weir__record_back_off_locked(pool, record, due_ns);
 		weir__u64_bump(&pool->retries, 1);

@@ -341,8 +341,9 @@ pipeline_make_outcomes(weir_pipeline *p)
 		/* Results of a pool with `done` take a place as well. */
 		count += s->queue > s->workers ? s->queue : s->workers;
 	}
-	if (widths > WEIR_POOL_QUEUE_MAX)
-		return WEIR_INVAL;
+	static_assert(WEIR_PIPELINE_STAGES_MAX * WEIR_POOL_WORKERS_MAX <=
+			      WEIR_POOL_QUEUE_MAX,
+		      "all workers together are no more than a queue may hold");
 	if (p->options.results < widths)
 		p->options.results = (uint32_t)widths;
 	count += p->options.results;
@@ -608,8 +609,7 @@ hand_back_item(uint64_t id, const void *in, void *user)
 	weir__mutex_lock(&p->mu);
 	p->inside--;
 	p->handed_back++;
-	if (!WEIR_MUTATED(LINE_END_HAND_BACK))
-		end_if_last_locked(p);
+	/* If it was the last: our caller closes once more, and tells. */
 	pipeline_check_locked(p);
 	weir__mutex_unlock(&p->mu);
 }

@@ -51,7 +51,6 @@
 	X(ATTEMPT_SHELF_WATCH, "a job in back-off does not watch its context") \
 	X(ATTEMPT_HURRIED_RESET,                                               \
 	  "a cancellation before back-off is forgotten")                       \
-	X(ATTEMPT_SHELF_LEVEL, "a job backs off although the pool stops")      \
 	X(ATTEMPT_SHELF_WAKE, "nobody is told when a back-off ends")           \
 	X(ATTEMPT_SHELF_UNWATCH, "a job that did not back off is watched on")  \
 	X(ATTEMPT_DONE_WAKE, "the end of a job does not wake its worker")      \
@@ -76,7 +75,6 @@
 	X(LINE_END_FINISH, "the last item ends, and nobody learns of it")      \
 	X(LINE_END_UNCOUNT, "the last item is refused, nobody learns of it")   \
 	X(LINE_END_CLOSE, "an empty pipeline is closed, nobody learns of it")  \
-	X(LINE_END_HAND_BACK, "the last item goes back, nobody learns of it")  \
 	X(LINE_RESULT_WAKE, "an item's result wakes no collector")             \
 	X(LINE_ROOM_WAKE, "room for an item's result wakes no worker")         \
 	X(LINE_LIFT, "shutdown_now does not lift the bound on results")        \
