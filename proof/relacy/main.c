@@ -21,7 +21,7 @@
 
 static const struct weir_scenario *const groups[] = {
 	sync_scenarios,  wait_scenarios, chan_scenarios, ctx_scenarios,
-	limit_scenarios, push_scenarios, pull_scenarios,
+	limit_scenarios, push_scenarios, stop_scenarios, pull_scenarios,
 };
 
 static const char *const mutant_names[] = {"NONE",

@@ -24,6 +24,7 @@ extern const struct weir_scenario chan_scenarios[];
 extern const struct weir_scenario ctx_scenarios[];
 extern const struct weir_scenario limit_scenarios[];
 extern const struct weir_scenario push_scenarios[];
+extern const struct weir_scenario stop_scenarios[];
 extern const struct weir_scenario pull_scenarios[];
 
 #endif
