@@ -35,6 +35,26 @@ two_apart(void)
 	rig_end();
 }
 
+static void
+submit_all(void)
+{
+	for (int i = 0; i < JOBS; i++)
+		CHECK(submit(i, NULL) == WEIR_OK);
+}
+
+/* Around the inbox, and hardly ever waiting. */
+static void
+wrap(void)
+{
+	options.queue = 2;
+	options.results = JOBS;
+	rig_make();
+	crew_start(submit_all);
+	collect_three();
+	collect_one();
+	rig_end();
+}
+
 /* Queue and results of one: whoever submits has to wait for both. */
 static void
 narrow(void)
@@ -425,6 +445,9 @@ const struct weir_scenario push_scenarios[] = {
 	POOL_SCENARIO("push_", two_apart, 2,
 		      "a submitter that waits for room gets it, and both jobs "
 		      "give a result"),
+	POOL_SCENARIO("push_", wrap, 2,
+		      "a place in the inbox is used again only after it was "
+		      "read"),
 	POOL_SCENARIO("push_", narrow, 2,
 		      "room for one job and one result is enough for three"),
 	POOL_SCENARIO("push_", two_submitters, 3,
