@@ -55,6 +55,22 @@ TEST(cover, a_wider_pool_has_room_for_the_results_of_all_its_workers)
 	weir_ctx_unref(gate);
 }
 
+TEST(cover, a_little_more_room_for_results_is_there_already)
+{
+	struct seen seen = {0};
+	weir_pool_options o = task_options(&seen, 1, 9);
+	weir_pool *pool;
+	uint32_t mask;
+
+	o.results = 1;
+	pool = pool_make(&o);
+	mask = pool->results_mask;
+	OK(weir_pool_resize(pool, 3));
+	CHECK_EQ_INT(pool->results_mask, mask);
+	CHECK_EQ_INT(pool->results_max, 3);
+	weir_pool_free(pool);
+}
+
 TEST(cover, jobs_too_large_for_any_memory_are_a_status)
 {
 	struct seen seen = {0};
@@ -110,6 +126,68 @@ TEST(cover, more_keys_than_buckets_are_told_apart)
 	CHECK_EQ_INT(atomic_load(&seen.most), KEYS);
 	weir_pool_free(pool);
 	weir_ctx_unref(gate);
+}
+
+static size_t
+bucket_of(const weir_pool *pool, uint64_t key)
+{
+	uint64_t hash = key * UINT64_C(0x9e3779b97f4a7c15);
+
+	return (hash >> 32) & (pool->bucket_count - 1);
+}
+
+TEST(cover, keys_that_share_a_bucket_are_told_apart)
+{
+	weir_ctx *gate = gate_make();
+	struct seen seen = {0};
+	weir_pool_options o = task_options(&seen, 2, 4);
+	struct task task = {.what = GATE, .gate = gate};
+	weir_job_options job = WEIR_JOB_OPTIONS_INIT;
+	uint64_t other = 2;
+	weir_pool *pool;
+
+	o.key_slots = 1;
+	pool = pool_make(&o);
+	while (bucket_of(pool, other) != bucket_of(pool, 1))
+		other++;
+	job.key = 1;
+	OK(weir_pool_submit_with(pool, &task, &job, NULL, NULL));
+	job.key = other;
+	OK(weir_pool_submit_with(pool, &task, &job, NULL, NULL));
+	WAIT_FOR(atomic_load(&seen.running) == 2);
+	gate_open(gate);
+	next_result(pool, &(int){0});
+	next_result(pool, &(int){0});
+	weir_pool_free(pool);
+	weir_ctx_unref(gate);
+}
+
+static weir_status
+odd_work(weir_ctx *ctx, const void *in, void *out, void *user)
+{
+	(void)ctx;
+	(void)in;
+	(void)out;
+	(void)user;
+	return (weir_status)100;
+}
+
+TEST(cover, a_job_may_end_in_a_status_of_the_hosts_own)
+{
+	weir_pool_options o = WEIR_POOL_OPTIONS_INIT;
+	weir_result result;
+	weir_pool *pool;
+
+	o.workers = 1;
+	o.queue = 1;
+	o.run = odd_work;
+	o.retry.attempts_max = 2;
+	pool = pool_make(&o);
+	OK(weir_pool_submit(pool, NULL, NULL, NULL));
+	result = next_result(pool, NULL);
+	CHECK_EQ_INT(result.status, 100);
+	CHECK_EQ_INT(result.attempts, 1);
+	weir_pool_free(pool);
 }
 
 static weir_status
@@ -233,6 +311,34 @@ TEST(cover, a_worker_does_not_rest_when_no_other_is_active)
 
 	weir__pull_rest(pool->workers[0]);
 	CHECK_EQ_INT(weir__u32_load(&pool->active, WEIR_RELAXED), 0);
+	weir_pool_free(pool);
+}
+
+/* Its submitter gives up just before, or just after, it is put there. */
+TEST(cover, a_job_whose_submitter_has_given_up_does_not_wait_on_the_shelf)
+{
+	struct source source = {.count = 0};
+	weir_pool *pool = source_pool(&source);
+	struct weir_record *record;
+
+	weir__mutex_lock(&pool->mu);
+	record = weir__record_get_locked(pool);
+	weir__mutex_unlock(&pool->mu);
+	record->hurried = false;
+	record->watch.fire(&record->watch, WEIR_CANCELED, "");
+	CHECK(record->hurried);
+	weir__mutex_lock(&pool->mu);
+	weir__record_back_off_locked(pool, record, WEIR_FOREVER);
+	CHECK(weir__shelf_take_locked(pool, 0) == record);
+	record->hurried = false;
+	weir__record_back_off_locked(pool, record, WEIR_FOREVER);
+	CHECK(!weir__shelf_take_locked(pool, 0));
+	weir__mutex_unlock(&pool->mu);
+	record->watch.fire(&record->watch, WEIR_CANCELED, "");
+	weir__mutex_lock(&pool->mu);
+	CHECK(weir__shelf_take_locked(pool, 0) == record);
+	weir__record_put_locked(pool, record);
+	weir__mutex_unlock(&pool->mu);
 	weir_pool_free(pool);
 }
 
@@ -492,6 +598,33 @@ TEST(cover, the_rest_of_a_batch_is_cancelled_by_a_shutdown)
 	CHECK_EQ_INT(canceled, 2);
 	stuck_end(&s, 0);
 	weir_ctx_unref(expired);
+}
+
+TEST(cover, a_worker_that_was_written_off_leaves_a_pool_that_gets_narrower)
+{
+	struct seen seen = {0};
+	weir_pool_options o = task_options(&seen, 2, 64);
+	weir_pool *pool = pool_make(&o);
+	weir_ctx *gate = gate_make();
+	struct task tasks[] = {{.what = ECHO}, {.what = GATE, .gate = gate}};
+	size_t count;
+
+	/* Both are stuck, in a batch each, and both are written off. */
+	for (int i = 1; i <= 2; i++) {
+		make_short(pool);
+		OK(weir_pool_submit_many(pool, tasks, 2, &count, NULL));
+		WAIT_FOR(atomic_load(&seen.running) == i);
+		CHECK_EQ_INT(rescue(pool), 1);
+		next_result(pool, &(int){0});
+	}
+	OK(weir_pool_resize(pool, 1));
+	gate_open(gate);
+	next_result(pool, &(int){0});
+	next_result(pool, &(int){0});
+	OK(weir_pool_shutdown(pool, NULL));
+	check_books_closed(pool);
+	weir_pool_free(pool);
+	weir_ctx_unref(gate);
 }
 
 TEST(cover, a_batch_that_nobody_has_begun_is_left_alone)

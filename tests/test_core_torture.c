@@ -9,10 +9,12 @@
  * can fail.  A thread that is made may ask for memory inside of the C
  * library; such a failure is the system's.
  */
+#include "core/pool.h"
 #include "core_util.h"
 
 #include <errno.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #if defined(__SANITIZE_ADDRESS__) || UNDER_TSAN
 #define UNDER_SANITIZER 1
@@ -341,6 +343,19 @@ TEST_LIMIT(torture, memory_for_a_pool_in_push_form, 60)
 {
 	NEEDS_MEMORY_TAP;
 	TORTURE(memory, 40, push_scenario, push_async_scenario);
+}
+
+TEST(torture, memory_for_the_stack_of_a_crash_is_done_without)
+{
+	void *stack;
+
+	NEEDS_MEMORY_TAP;
+	OK(weir_crash_report(STDERR_FILENO));
+	arm(&memory, 1);
+	stack = weir__crash_stack_new();
+	CHECK(disarm(&memory));
+	CHECK(!stack);
+	weir__crash_stack_free(stack);
 }
 
 struct pull {

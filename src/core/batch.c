@@ -253,9 +253,11 @@ batch_most(const weir_pool *pool)
 	if (!pool->pull)
 		return most;
 	active = weir__u32_load(&pool->active, WEIR_RELAXED);
+	/* unreached: written off just now, and yet short; a matter of luck */
 	share = weir__pool_capacity(pool) / (active > 0 ? active : 1);
 	if (most > share)
 		most = share;
+	/* unreached: more are active than fit in, while it gets narrower */
 	return most > 0 ? most : 1;
 }
 

@@ -27,7 +27,7 @@ static const int fatal_signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
 #define FATAL_SIGNALS    (sizeof(fatal_signals) / sizeof(fatal_signals[0]))
 #define CRASH_STACK_SIZE ((size_t)64 * 1024)
 
-/* fd + 1; 0 while not installed.  Written by the host, read by handlers. */
+/* fd + 1; 0 until installed.  Written by the host, read by handlers. */
 static struct weir_u32 crash_fd;
 static struct sigaction previous[FATAL_SIGNALS];
 static bool installed; /* the host's thread only */
@@ -40,6 +40,7 @@ struct line {
 static void
 line_puts(struct line *line, const char *s)
 {
+	/* unreached: no line comes to more than half of the room; still */
 	while (*s && line->len < sizeof(line->text))
 		line->text[line->len++] = *s++;
 }
@@ -53,6 +54,7 @@ line_number(struct line *line, uint64_t n, unsigned base)
 	do
 		digits[count++] = "0123456789abcdef"[n % base];
 	while ((n /= base) > 0);
+	/* unreached: as above */
 	while (count > 0 && line->len < sizeof(line->text))
 		line->text[line->len++] = digits[--count];
 }
@@ -107,8 +109,7 @@ crash_handler(int number, siginfo_t *info, void *context)
 
 	(void)context;
 	line_compose(&line, number, info);
-	if (fd > 0)
-		wrote = write((int)fd - 1, line.text, line.len);
+	wrote = write((int)fd - 1, line.text, line.len);
 	(void)wrote; /* nothing can be done about one that fails here */
 	for (size_t i = 0; i < FATAL_SIGNALS; i++)
 		if (fatal_signals[i] == number)
@@ -133,6 +134,7 @@ weir_crash_report(int fd)
 	action.sa_flags = SA_SIGINFO | SA_ONSTACK;
 	sigemptyset(&action.sa_mask);
 	for (size_t i = 0; i < FATAL_SIGNALS; i++)
+		/* unreached: it refuses numbers that are no signals, only */
 		if (sigaction(fatal_signals[i], &action, &previous[i]) < 0)
 			return WEIR_SYSTEM;
 	installed = true;

@@ -98,13 +98,13 @@ intake_is_open(weir_pool *pool)
 	       weir__u32_load(&pool->source_open, WEIR_SEQ_CST);
 }
 
-/* May this job start, as far as its key is concerned? */
+/* May this job, which has a key, start as far as that is concerned? */
 static bool
 key_admits(weir_pool *pool, struct weir_record *record)
 {
 	bool admitted;
 
-	if (record->key == 0 || pool->options.key_slots == 0)
+	if (pool->options.key_slots == 0)
 		return true;
 	record->accepted_ns = weir_now_ns();
 	weir__mutex_lock(&pool->mu);

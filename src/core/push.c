@@ -405,7 +405,7 @@ weir__push_adapt(struct weir_worker *w)
 	 * One at a time: each job for itself.  With `done` always, because a
 	 * callback may take any time, and what waits for it is not timed.
 	 */
-	if (pool->async || pool->options.batch_max == 1)
+	if (pool->options.batch_max == 1)
 		return;
 	if (!is_short && w->cost_ns < SHORT_NS)
 		weir__u32_store(&pool->is_short, 1, WEIR_RELAXED);
@@ -460,6 +460,7 @@ seize_locked(weir_pool *pool, struct weir_worker *w, bool *ret_more)
 		return 0;
 	}
 	write_off_locked(pool, w);
+	/* unreached: the worker goes on just now; the checkers see to it */
 	if (begun == 0 || w->batch_len < 2 ||
 	    !weir__u32_cas(&w->claim, claim, claim | WEIR_CLAIM_NONE,
 			   WEIR_ACQ_REL))

@@ -140,8 +140,7 @@ weir__records_grow_locked(weir_pool *pool, size_t count)
 {
 	unsigned char *memory;
 
-	if (count == 0)
-		return WEIR_OK;
+	weir_assert(count > 0);
 	if (count > SIZE_MAX / pool->record_stride - 1)
 		return WEIR_NOMEM;
 	if (!weir__heap_reserve(&pool->backoff, pool->record_count + count))
@@ -179,8 +178,8 @@ weir__record_get_locked(weir_pool *pool)
 	struct weir_list *link = weir__list_pop(&pool->free);
 	struct weir_record *record;
 
-	if (!link)
-		return NULL;
+	/* As many as can be inside, and one in each worker's hands. */
+	weir_assert(link);
 	record = weir_container_of(link, struct weir_record, link);
 	move_locked(pool, record, WEIR_PLACE_HELD);
 	return record;
@@ -439,8 +438,9 @@ static void key_retire_locked(weir_pool *pool, struct weir_key *key)
 static void
 key_retire_locked(weir_pool *pool, struct weir_key *key)
 {
-	if (key->running > 0 || !weir__list_empty(&key->waiting))
+	if (key->running > 0)
 		return;
+	weir_assert(weir__list_empty(&key->waiting));
 	weir__list_remove(&key->link);
 	weir__list_prepend(&pool->free_keys, &key->link);
 }

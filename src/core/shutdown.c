@@ -160,8 +160,7 @@ stop(weir_pool *pool, enum weir_level level, weir_unstarted_fn *unstarted,
 	weir__mutex_lock(&pool->mu);
 	raise_locked(pool, level);
 	weir__mutex_unlock(&pool->submit_mu);
-	if (weir__pool_level(pool) >= WEIR_LEVEL_SOON)
-		weir__shelf_clear_locked(pool, &unstarted_list, &begun);
+	weir__shelf_clear_locked(pool, &unstarted_list, &begun);
 	if (in_sink)
 		leave_to_workers_locked(pool, &begun);
 	if (in_sink && !unstarted)

@@ -102,8 +102,7 @@ weir__worker_add_slots_locked(weir_pool *pool, struct weir_worker *w,
 {
 	weir_job *jobs;
 
-	if (count == 0)
-		return WEIR_OK;
+	weir_assert(count > 0);
 	/* Before it lives its timers are not yet its own alone. */
 	if (pool->async && !w->live &&
 	    !weir__heap_reserve(&w->timers, w->slot_count + count))
@@ -370,7 +369,7 @@ rest_if_surplus(struct weir_worker *w)
 {
 	weir_pool *pool = w->pool;
 
-	if (pool->pull || pool->async || !weir__pool_is_short(pool) ||
+	if (pool->pull || !weir__pool_is_short(pool) ||
 	    weir__u32_load(&pool->watchful, WEIR_RELAXED) < 2)
 		return;
 	weir__mutex_lock(&pool->mu);
