@@ -71,6 +71,17 @@ TEST(cover, a_little_more_room_for_results_is_there_already)
 	weir_pool_free(pool);
 }
 
+TEST(cover, a_job_without_the_body_it_should_have_is_refused)
+{
+	struct seen seen = {0};
+	weir_pool_options o = task_options(&seen, 1, 1);
+	weir_pool *pool = pool_make(&o);
+
+	CHECK_EQ_INT(weir_pool_submit(pool, NULL, NULL, NULL), WEIR_INVAL);
+	CHECK_EQ_INT(stats_of(pool).accepted, 0);
+	weir_pool_free(pool);
+}
+
 TEST(cover, jobs_too_large_for_any_memory_are_a_status)
 {
 	struct seen seen = {0};
@@ -256,6 +267,15 @@ sink_count(const weir_result *result, const void *in, void *out, void *user)
 	source->sunk++;
 }
 
+static void
+sink_nothing(const weir_result *result, const void *in, void *out, void *user)
+{
+	(void)result;
+	(void)in;
+	(void)out;
+	(void)user;
+}
+
 static weir_pool *
 source_pool(struct source *source)
 {
@@ -278,6 +298,38 @@ TEST(cover, keys_mean_nothing_to_a_pool_without_slots_for_them)
 	source.options.key = 3;
 	OK(weir_pool_run(pool, NULL));
 	CHECK_EQ_INT(source.sunk, 5);
+	weir_pool_free(pool);
+}
+
+static weir_status
+source_close(weir_ctx *ctx, void *ret_in, weir_job_options *options, void *user)
+{
+	weir_pool **pool = user;
+
+	(void)ctx;
+	(void)ret_in;
+	(void)options;
+	weir_pool_close(*pool);
+	return WEIR_OK;
+}
+
+TEST(cover, a_source_that_closes_its_pool_is_not_asked_again)
+{
+	weir_pool_options o = WEIR_POOL_OPTIONS_INIT;
+	weir_pool *pool;
+
+	o.workers = 1;
+	o.run = no_work;
+	o.source = source_close;
+	o.sink = sink_nothing;
+	o.queue = 8;
+	o.user = &pool;
+	pool = pool_make(&o);
+	/* It would be asked for several in a row. */
+	pool->workers[0]->batch_want = 8;
+	OK(weir_pool_run(pool, NULL));
+	CHECK_EQ_INT(stats_of(pool).accepted, 1);
+	check_books_closed(pool);
 	weir_pool_free(pool);
 }
 
@@ -376,15 +428,6 @@ source_narrow(weir_ctx *ctx, void *ret_in, weir_job_options *options,
 		gate_wait(n->gate);
 	}
 	return atomic_load(&n->closed) ? WEIR_CLOSED : WEIR_BUSY;
-}
-
-static void
-sink_nothing(const weir_result *result, const void *in, void *out, void *user)
-{
-	(void)result;
-	(void)in;
-	(void)out;
-	(void)user;
 }
 
 static void *
@@ -651,7 +694,7 @@ TEST(cover, a_batch_that_nobody_has_begun_is_left_alone)
 	stuck_end(&s, 2);
 }
 
-TEST(cover, nobody_helps_a_pool_that_stops_soon)
+TEST(cover, nobody_helps_a_pool_that_stops_soon_or_has_nobody_to_lend)
 {
 	struct task tasks[] = {{.what = ECHO}, {.what = GATE}};
 	struct stuck s = {0};
@@ -665,6 +708,8 @@ TEST(cover, nobody_helps_a_pool_that_stops_soon)
 	weir__u32_store(&s.pool->level, WEIR_LEVEL_SOON, WEIR_SEQ_CST);
 	CHECK(!weir__push_help(s.pool));
 	weir__u32_store(&s.pool->level, WEIR_LEVEL_OPEN, WEIR_SEQ_CST);
+	/* Nor one whose workers all have something to do. */
+	CHECK(!weir__push_help(s.pool));
 	s.pool->options.caller_helps = false;
 	gate_open(s.gate);
 	stuck_end(&s, 4);
@@ -714,6 +759,97 @@ TEST(cover, what_a_helper_puts_back_in_a_shutdown_is_cancelled)
 	weir_pool_free(pool);
 	weir_ctx_unref(gate);
 	weir_ctx_unref(expired);
+}
+
+TEST(cover, a_worker_that_is_lent_is_not_written_off)
+{
+	weir_ctx *gate = gate_make();
+	struct task tasks[] = {{.what = ECHO}, {.what = GATE, .gate = gate}};
+	struct seen seen = {0};
+	weir_pool_options o = task_options(&seen, 1, 64);
+	pthread_t thread;
+	weir_pool *pool;
+	size_t count;
+
+	o.caller_helps = true;
+	pool = pool_make(&o);
+	make_short(pool);
+	weir__u32_add(&pool->watchful, 1, WEIR_SEQ_CST);
+	OK(weir_pool_submit_many(pool, tasks, 2, &count, NULL));
+	weir__u32_sub(&pool->watchful, 1, WEIR_SEQ_CST);
+	thread = thread_run(help_main, pool);
+	WAIT_FOR(atomic_load(&seen.running) == 1);
+	CHECK_EQ_INT(rescue(pool), 1);
+	CHECK(!pool->workers[0]->written_off);
+	gate_open(gate);
+	thread_join(thread);
+	pool->options.caller_helps = false;
+	next_result(pool, &(int){0});
+	next_result(pool, &(int){0});
+	weir_pool_free(pool);
+	weir_ctx_unref(gate);
+}
+
+TEST(cover,
+     a_worker_that_does_not_look_by_itself_is_woken_although_callers_help)
+{
+	struct seen seen = {0};
+	weir_pool_options o = task_options(&seen, 1, 64);
+	weir_pool *pool;
+	int out;
+
+	o.caller_helps = true;
+	pool = pool_make(&o);
+	make_short(pool);
+	weir__u32_store(&pool->armed, 0, WEIR_SEQ_CST);
+	submit(pool, (struct task){.what = ECHO, .number = 5}, NULL);
+	WAIT_FOR(stats_of(pool).results == 1);
+	next_result(pool, &out);
+	CHECK_EQ_INT(out, 5);
+	weir_pool_free(pool);
+}
+
+TEST(cover, room_for_a_result_wakes_a_worker_when_no_submitter_waits)
+{
+	struct seen seen = {0};
+	weir_pool_options o = task_options(&seen, 1, 4);
+	weir_pool *pool;
+
+	o.results = 1;
+	o.caller_helps = true;
+	pool = pool_make(&o);
+	for (int i = 0; i < 3; i++)
+		submit(pool, (struct task){.what = ECHO}, NULL);
+	for (int i = 0; i < 3; i++) {
+		WAIT_FOR(stats_of(pool).results == 1);
+		if (i < 2)
+			WAIT_FOR(weir__u32_load(&pool->wants_room,
+						WEIR_SEQ_CST));
+		next_result(pool, &(int){0});
+	}
+	weir_pool_free(pool);
+}
+
+TEST(cover, a_helper_has_nothing_to_give_when_its_job_is_tried_again)
+{
+	struct task task = {.what = FLAKY, .number = 2};
+	struct seen seen = {0};
+	weir_pool_options o = task_options(&seen, 1, 64);
+	weir_pool *pool;
+	size_t count;
+
+	o.caller_helps = true;
+	o.retry.attempts_max = 2;
+	o.retry.delay_ns = WEIR_US;
+	pool = pool_make(&o);
+	make_short(pool);
+	weir__u32_add(&pool->watchful, 1, WEIR_SEQ_CST);
+	OK(weir_pool_submit_many(pool, &task, 1, &count, NULL));
+	weir__u32_sub(&pool->watchful, 1, WEIR_SEQ_CST);
+	CHECK(weir__push_help(pool));
+	pool->options.caller_helps = false;
+	CHECK_EQ_INT(next_result(pool, &(int){0}).attempts, 2);
+	weir_pool_free(pool);
 }
 
 /* Pipelines. */

@@ -124,6 +124,7 @@ claim_set(struct weir_worker *w, uint32_t begun)
 {
 	uint32_t claim = weir__u32_load(&w->claim, WEIR_RELAXED);
 
+	/* unreached: seized between these two; the checkers see to it */
 	return (claim & 0xff) != WEIR_CLAIM_NONE &&
 	       weir__u32_cas(
 		       &w->claim, claim, (claim & ~0xffu) | begun,
@@ -287,9 +288,7 @@ batch_adapt(struct weir_worker *w, size_t jobs, int64_t took_ns,
 	note_cost(w, each_ns);
 	if (took_ns > BATCH_LONG_NS) {
 		w->batch_want =
-			each_ns > BATCH_SHORT_NS ? 1 : w->batch_want / 2;
-		if (w->batch_want == 0)
-			w->batch_want = 1;
+			each_ns > BATCH_SHORT_NS ? 1 : (w->batch_want + 1) / 2;
 	} else if (w->batch_hold > 0) {
 		w->batch_hold--;
 	} else if (took_ns < BATCH_SHORT_NS && jobs == w->batch_want &&

@@ -214,6 +214,7 @@ wait_drained(weir_pool *pool, weir_ctx *ctx)
 		    weir__pool_is_finished(pool))
 			break;
 		weir__mutex_lock(&pool->mu);
+		/* unreached: something happened in between: look again */
 		if (weir__u32_load(&pool->events, WEIR_RELAXED) == seen ||
 		    WEIR_MUTATED(STOP_DRAIN_EVENTS))
 			status = weir__waitq_wait(&pool->drained, &pool->mu,

@@ -140,6 +140,7 @@ wait_room(weir_pool *pool, int *patience, weir_ctx *ctx)
 		return WEIR_OK;
 	began_ns = weir_now_ns();
 	weir__mutex_lock(&pool->mu);
+	/* unreached: closed since our look; wsim goes there */
 	if (weir__pool_level(pool) == WEIR_LEVEL_OPEN &&
 	    weir__pool_queued(pool) >= pool->options.queue) {
 		status = weir__push_wait_locked(pool, &pool->room_patient,
@@ -180,7 +181,8 @@ submit_now(weir_pool *pool, const struct weir_input *in,
 		      weir__pool_level(pool) == WEIR_LEVEL_OPEN;
 
 	weir__mutex_lock(&pool->submit_mu);
-	if (!looked && weir__pool_level(pool) != WEIR_LEVEL_OPEN)
+	if (!(WEIR_MUTATED(SUBMIT_LEVEL) && looked) &&
+	    weir__pool_level(pool) != WEIR_LEVEL_OPEN)
 		status = WEIR_CLOSED;
 	else if (!has_room_locked(pool))
 		status = WEIR_BUSY;
