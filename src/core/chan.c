@@ -133,7 +133,8 @@ chan_wait_room_locked(weir_chan *ch, weir_ctx *ctx)
 		if (status != WEIR_OK)
 			return status;
 	}
-	return ch->closed ? WEIR_CLOSED : WEIR_OK;
+	return ch->closed && !WEIR_MUTATED(CHAN_CLOSED_LOOK) ? WEIR_CLOSED
+							     : WEIR_OK;
 }
 
 /* Wait until there is an element: OK, CLOSED, or the context's status. */
@@ -165,7 +166,8 @@ weir_chan_send(weir_chan *ch, const void *elem, weir_ctx *ctx)
 	status = chan_wait_room_locked(ch, ctx);
 	if (status == WEIR_OK) {
 		chan_push_locked(ch, elem);
-		wake = weir__waitq_wake_one(&ch->data);
+		if (!WEIR_MUTATED(CHAN_SEND_WAKE))
+			wake = weir__waitq_wake_one(&ch->data);
 	}
 	chan_check_locked(ch);
 	weir__mutex_unlock(&ch->mu);
@@ -189,7 +191,8 @@ weir_chan_send_many(weir_chan *ch, const void *elems, size_t count,
 			break;
 		chan_push_locked(ch, next + sent * ch->elem_size);
 		sent++;
-		weir__kick(weir__waitq_wake_one(&ch->data));
+		if (!WEIR_MUTATED(CHAN_SEND_MANY_WAKE) || sent == 1)
+			weir__kick(weir__waitq_wake_one(&ch->data));
 	}
 	chan_check_locked(ch);
 	weir__mutex_unlock(&ch->mu);
@@ -211,7 +214,8 @@ weir_chan_try_send(weir_chan *ch, const void *elem)
 		status = WEIR_BUSY;
 	else {
 		chan_push_locked(ch, elem);
-		wake = weir__waitq_wake_one(&ch->data);
+		if (!WEIR_MUTATED(CHAN_TRY_SEND_WAKE))
+			wake = weir__waitq_wake_one(&ch->data);
 	}
 	weir__mutex_unlock(&ch->mu);
 	weir__kick(wake);
@@ -244,7 +248,9 @@ weir_chan_recv_many(weir_chan *ch, void *ret_elems, size_t max,
 		chan_pop_locked(ch, (unsigned char *)ret_elems +
 					    count * ch->elem_size);
 		count++;
-		wake = weir__waitq_wake_one(&ch->room);
+		wake = WEIR_MUTATED(CHAN_RECV_WAKE)
+			       ? NULL
+			       : weir__waitq_wake_one(&ch->room);
 	}
 	chan_check_locked(ch);
 	weir__mutex_unlock(&ch->mu);
@@ -264,7 +270,8 @@ weir_chan_try_recv(weir_chan *ch, void *ret_elem)
 	chan_check_locked(ch);
 	if (ch->len > 0) {
 		chan_pop_locked(ch, ret_elem);
-		wake = weir__waitq_wake_one(&ch->room);
+		if (!WEIR_MUTATED(CHAN_TRY_RECV_WAKE))
+			wake = weir__waitq_wake_one(&ch->room);
 	} else {
 		status = ch->closed ? WEIR_CLOSED : WEIR_BUSY;
 	}
@@ -278,8 +285,14 @@ weir_chan_close(weir_chan *ch)
 {
 	weir__mutex_lock(&ch->mu);
 	ch->closed = true;
-	weir__waitq_wake_all(&ch->room);
-	weir__waitq_wake_all(&ch->data);
+	if (WEIR_MUTATED(CHAN_CLOSE_ROOM))
+		weir__kick(weir__waitq_wake_one(&ch->room));
+	else
+		weir__waitq_wake_all(&ch->room);
+	if (WEIR_MUTATED(CHAN_CLOSE_DATA))
+		weir__kick(weir__waitq_wake_one(&ch->data));
+	else
+		weir__waitq_wake_all(&ch->data);
 	chan_check_locked(ch);
 	weir__mutex_unlock(&ch->mu);
 }

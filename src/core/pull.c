@@ -222,7 +222,9 @@ source_take(weir_pool *pool, struct weir_worker *w, size_t max, bool *hungry)
 	size_t accepted, count;
 
 	weir__mutex_lock(&pool->source_mu);
-	weir__u32_store(&pool->asking, 1, WEIR_SEQ_CST);
+	weir__u32_store(
+		&pool->asking, 1,
+		WEIR_ORDER(PULL_ASKING_ORDER, WEIR_SEQ_CST, WEIR_RELAXED));
 	status = source_fill(pool, w, max, &accepted, &count);
 	if (status != WEIR_OK)
 		source_note_end(pool, status);
@@ -243,7 +245,8 @@ source_take(weir_pool *pool, struct weir_worker *w, size_t max, bool *hungry)
 	for (size_t i = 0; i < count; i++)
 		w->batch[i]->accepted_ns = w->now_ns;
 	*hungry = status == WEIR_BUSY;
-	if (status != WEIR_OK && status != WEIR_BUSY)
+	if (status != WEIR_OK && status != WEIR_BUSY &&
+	    !WEIR_MUTATED(PULL_END_TELL))
 		weir__pool_notify_if_finished(pool);
 	return count;
 }
@@ -289,7 +292,8 @@ pull_take(weir_pool *pool, struct weir_worker *w, size_t max, bool *hungry)
 		plenty = count == max;
 	}
 	/* There was plenty: another worker may find some more. */
-	if (plenty && weir__u32_load(&pool->sleepers, WEIR_SEQ_CST) > 0)
+	if (plenty && weir__u32_load(&pool->sleepers, WEIR_SEQ_CST) > 0 &&
+	    !WEIR_MUTATED(PULL_PLENTY_WAKE))
 		weir__pool_notify(pool);
 	return count;
 }
@@ -326,11 +330,15 @@ pull_give(weir_pool *pool, struct weir_worker *w, struct weir_record **records,
 			release_key(pool, records[i]);
 		spare_put(pool, w, records[i]);
 	}
-	weir__u64_add(&pool->delivered, count, WEIR_SEQ_CST);
+	weir__u64_add(
+		&pool->delivered, count,
+		WEIR_ORDER(PULL_DELIVERED_ORDER, WEIR_SEQ_CST, WEIR_RELAXED));
 	/* There is room now, a key may be free, or it was the last one. */
 	if (weir__u32_load(&pool->sleepers, WEIR_SEQ_CST) > 0) {
-		weir__pool_notify(pool);
-		weir__pool_notify_if_finished(pool);
+		if (!WEIR_MUTATED(PULL_ROOM_WAKE))
+			weir__pool_notify(pool);
+		if (!WEIR_MUTATED(PULL_LAST_TELL))
+			weir__pool_notify_if_finished(pool);
 	}
 }
 
@@ -426,7 +434,8 @@ weir__pull_rest(struct weir_worker *w)
 			if (weir__waitq_wait(&pool->surplus, &pool->mu, NULL,
 					     WEIR_FOREVER) != WEIR_OK)
 				weir_bug("a wait without an end ended");
-		} else if (monitor_locked(pool)) {
+		} else if (monitor_locked(pool) &&
+			   !WEIR_MUTATED(PULL_WRITE_OFF)) {
 			write_off_locked(pool);
 		}
 		set_active_locked(pool, w, true);
@@ -477,7 +486,8 @@ run_fire(struct weir_watch *watch, weir_status status, const char *why)
 	(void)why;
 	weir__mutex_lock(&pool->mu);
 	weir__u32_store(&pool->level, WEIR_LEVEL_NOW, WEIR_SEQ_CST);
-	weir__pool_notify_all_locked(pool);
+	if (!WEIR_MUTATED(PULL_CANCEL_WAKE))
+		weir__pool_notify_all_locked(pool);
 	weir__mutex_unlock(&pool->mu);
 }
 

@@ -238,6 +238,12 @@ weir__push_take_locked(weir_pool *pool, struct weir_worker *w, size_t max,
 	size_t count;
 
 	weir__push_count_in_locked(pool, w);
+	/*
+	 * A batch only while jobs are short, and while nobody waits who could
+	 * not look after it: its results come together.
+	 */
+	if (!weir__pool_is_short(pool) || pool->taken.len > 0)
+		max = 1;
 	/* What a batch has put back since is not going to begin any more. */
 	if (weir__pool_level(pool) >= WEIR_LEVEL_SOON)
 		count = 0;

@@ -217,7 +217,9 @@ watch_locked(weir_pool *pool, uint64_t seen)
 {
 	struct weir_record *rescued[WEIR_BATCH_MAX];
 	bool more = false;
-	size_t count = weir__push_rescue_locked(pool, rescued, &more);
+	size_t count = WEIR_MUTATED(RESCUE)
+			       ? 0
+			       : weir__push_rescue_locked(pool, rescued, &more);
 
 	if (count > 0) {
 		weir__mutex_unlock(&pool->mu);
@@ -266,7 +268,8 @@ keep_time_locked(weir_pool *pool, int64_t looked_ns)
 			       watch_locked(pool, seen);
 	}
 	/* Before our next look, for submitters that count on us. */
-	weir__u32_store(&pool->armed, 0, WEIR_SEQ_CST);
+	if (!WEIR_MUTATED(DISARM))
+		weir__u32_store(&pool->armed, 0, WEIR_SEQ_CST);
 	pool->has_timekeeper = false;
 	return status == WEIR_OK;
 }
@@ -284,7 +287,8 @@ idle_sleep_locked(weir_pool *pool, int64_t looked_ns)
 		due_ns = weir__earlier_ns(due_ns,
 					  weir_now_ns() + watch_ns(pool));
 	/* The timekeeper has to learn of what is due before it looks. */
-	if (pool->has_timekeeper && due_ns < pool->keeper_due_ns)
+	if (pool->has_timekeeper && due_ns < pool->keeper_due_ns &&
+	    !WEIR_MUTATED(KEEPER_TELL))
 		weir__pool_wake_keeper_locked(pool);
 	if (due_ns != WEIR_FOREVER && !pool->has_timekeeper)
 		return keep_time_locked(pool, looked_ns);
@@ -328,6 +332,7 @@ replace_timekeeper(weir_pool *pool, int64_t now_ns)
 {
 	weir__mutex_lock(&pool->mu);
 	if (!pool->has_timekeeper && pool->idle.len > 0 &&
+	    !WEIR_MUTATED(KEEPER_REPLACE) &&
 	    weir__idle_deadline_locked(pool, now_ns) != WEIR_FOREVER)
 		weir__kick(weir__pool_notify_locked(pool));
 	weir__mutex_unlock(&pool->mu);
@@ -398,8 +403,10 @@ take_or_sleep(struct weir_worker *w)
 	size_t count = 0;
 	uint32_t seen;
 
-	weir__u32_add(&pool->sleepers, 1, WEIR_SEQ_CST);
-	weir__u32_sub(&pool->watchful, 1, WEIR_SEQ_CST);
+	weir__u32_add(&pool->sleepers, 1,
+		      WEIR_ORDER(SLEEPER_ORDER, WEIR_SEQ_CST, WEIR_RELAXED));
+	weir__u32_sub(&pool->watchful, 1,
+		      WEIR_ORDER(WATCHFUL_ORDER, WEIR_SEQ_CST, WEIR_RELAXED));
 	seen = weir__u32_load(&pool->events, WEIR_SEQ_CST);
 	w->now_ns = weir__clock_now(&w->clock);
 	if (!WEIR_MUTATED(LOOK_AGAIN))

@@ -101,7 +101,33 @@
 	X(WAKE_LENT, "a worker that was lent is not woken")                    \
 	X(CLAIM_ORDER, "a claim on a batch has no order")                      \
 	X(LOOK_AGAIN, "a worker sleeps without a second look")                 \
-	X(EVENT_CHECK, "a worker sleeps although something happened")
+	X(EVENT_CHECK, "a worker sleeps although something happened")          \
+	X(CHAN_SEND_WAKE, "a send wakes no receiver")                          \
+	X(CHAN_SEND_MANY_WAKE, "sending many wakes one receiver")              \
+	X(CHAN_TRY_SEND_WAKE, "a try_send wakes no receiver")                  \
+	X(CHAN_RECV_WAKE, "a receive wakes no sender")                         \
+	X(CHAN_TRY_RECV_WAKE, "a try_recv wakes no sender")                    \
+	X(CHAN_CLOSE_ROOM, "closing wakes one sender")                         \
+	X(CHAN_CLOSE_DATA, "closing wakes one receiver")                       \
+	X(CHAN_CLOSED_LOOK,                                                    \
+	  "a sender that has waited does not look whether it is closed")       \
+	X(PULL_ASKING_ORDER,                                                   \
+	  "a worker asks the source without saying so in time")                \
+	X(PULL_END_TELL, "the end of the source tells nobody")                 \
+	X(PULL_PLENTY_WAKE, "a full batch wakes no other worker")              \
+	X(PULL_DELIVERED_ORDER, "a result is counted out without order")       \
+	X(PULL_ROOM_WAKE, "a delivered job wakes no worker")                   \
+	X(PULL_LAST_TELL, "the last delivered job tells nobody")               \
+	X(PULL_CANCEL_WAKE, "the run's context ends, and nobody wakes")        \
+	X(PULL_WRITE_OFF, "the monitor does not wake the surplus")             \
+	X(KEEPER_TELL, "the timekeeper does not learn of an earlier moment")   \
+	X(KEEPER_REPLACE,                                                      \
+	  "a timekeeper that leaves for a job has no successor")               \
+	X(SLEEPER_ORDER, "a sleeper is announced without order")               \
+	X(WATCHFUL_ORDER,                                                      \
+	  "a worker that goes to sleep counts out without order")              \
+	X(DISARM, "a timekeeper that leaves is counted on")                    \
+	X(RESCUE, "nobody takes over what is stuck")
 
 enum weir_mutant {
 	WEIR_MUTANT_NONE,
