@@ -213,7 +213,9 @@ stopper_run(weir_ctx *ctx, const void *in, void *out, void *user)
 	return WEIR_OK;
 }
 
-TEST(cover, a_job_of_a_pool_that_stops_soon_is_not_tried_again)
+static void
+stopper_try(weir_status stop(weir_pool *pool, weir_unstarted_fn *unstarted,
+			     void *user, weir_ctx *ctx))
 {
 	struct stopper stopper = {.gate = gate_make()};
 	weir_pool_options o = WEIR_POOL_OPTIONS_INIT;
@@ -227,14 +229,19 @@ TEST(cover, a_job_of_a_pool_that_stops_soon_is_not_tried_again)
 	stopper.pool = pool_make(&o);
 	OK(weir_pool_submit(stopper.pool, NULL, NULL, NULL));
 	WAIT_FOR(atomic_load(&stopper.inside));
-	CHECK_EQ_INT(weir_pool_shutdown_soon(stopper.pool, NULL, NULL, expired),
-		     WEIR_TIMEDOUT);
+	CHECK_EQ_INT(stop(stopper.pool, NULL, NULL, expired), WEIR_TIMEDOUT);
 	gate_open(stopper.gate);
 	next_result(stopper.pool, NULL);
 	CHECK(!stopper.would_retry);
 	weir_pool_free(stopper.pool);
 	weir_ctx_unref(stopper.gate);
 	weir_ctx_unref(expired);
+}
+
+TEST(cover, a_job_of_a_pool_that_stops_soon_or_now_is_not_tried_again)
+{
+	stopper_try(weir_pool_shutdown_soon);
+	stopper_try(weir_pool_shutdown_now);
 }
 
 static void
