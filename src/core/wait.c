@@ -34,11 +34,28 @@ waiter_fire(struct weir_watch *watch, weir_status status, const char *why)
 		weir__park_kick(&waiter->park);
 }
 
+/* Where a yield has cost a time slice, the next so many waiters sleep at once.
+ */
+#define YIELD_NOT_AGAIN 200
+
+static int
+yields_for(struct weir_waitq *q)
+{
+	if (q->deep)
+		return 0;
+	if (q->no_yield == 0)
+		return WEIR_PARK_YIELDS;
+	q->no_yield--;
+	return 0;
+}
+
 weir_status
 weir__waitq_wait(struct weir_waitq *q, struct weir_mutex *mu, weir_ctx *ctx,
 		 int64_t deadline_ns)
 {
 	struct waiter waiter;
+	bool cheap = true;
+	int yields = yields_for(q);
 	weir_status status;
 
 	weir__park_init(&waiter.park);
@@ -56,11 +73,13 @@ weir__waitq_wait(struct weir_waitq *q, struct weir_mutex *mu, weir_ctx *ctx,
 		weir__park_wait_for(&waiter.park,
 				    weir__earlier_ns(deadline_ns,
 						     weir_ctx_deadline_ns(ctx)),
-				    q->deep ? 0 : WEIR_PARK_YIELDS);
+				    yields, &cheap);
 	weir__ctx_unwatch(&waiter.watch);
 	status = weir_ctx_status(ctx);
 
 	weir__mutex_lock(mu);
+	if (!cheap)
+		q->no_yield = YIELD_NOT_AGAIN;
 	if (weir__list_empty(&waiter.link))
 		return WEIR_MUTATED(WAIT_EATEN) ? status : WEIR_OK;
 	if (!WEIR_MUTATED(WAIT_LEAVE)) {

@@ -31,6 +31,7 @@ struct weir_waitq {
 	size_t len;
 	struct weir_spin *spin; /* NULL: its waiters do not */
 	bool deep; /* they sleep at once, for they are not expected soon */
+	uint32_t no_yield; /* so many more do, for the processors are busy */
 };
 
 static inline void
@@ -40,6 +41,7 @@ weir__waitq_init(struct weir_waitq *q)
 	q->len = 0;
 	q->spin = NULL;
 	q->deep = false;
+	q->no_yield = 0;
 }
 
 /*

@@ -2,9 +2,11 @@
  * The slow half of mutex.h: waiting for a mutex, and waking who waits.
  *
  * Design.  What locks guard here takes some tens of nanoseconds, so a waiter
- * first spins for about a microsecond, then lets others run, then sleeps.  One
- * that has slept takes the mutex as WANTED, for it does not know whether
- * others sleep as well; at worst that is one wake-up too many.
+ * first spins for about a microsecond, then sleeps.  It does not yield: where
+ * the processors are busy with other things that costs a time slice, while a
+ * thread that is woken from a futex mostly runs at once.  One that has slept
+ * takes the mutex as WANTED, for it does not know whether others sleep as well;
+ * at worst that is one wake-up too many.
  */
 #include "sync/mutex.h"
 
@@ -14,17 +16,15 @@
 
 /* Checkers try all orders anyway; there more rounds only hide the sleep. */
 #ifdef WEIR_CHECKED
-#define SPINS  1
-#define YIELDS 0
+#define SPINS 1
 #else
-#define SPINS  30
-#define YIELDS 2
+#define SPINS 30
 #endif
 
 static bool
 try_for_a_while(struct weir_mutex *mu)
 {
-	for (int i = 0; i < SPINS + YIELDS; i++) {
+	for (int i = 0; i < SPINS; i++) {
 		if (weir__u32_load(&mu->state, WEIR_RELAXED) ==
 			    WEIR_MUTEX_FREE &&
 		    /* Acquire: pairs with weir__mutex_unlock(). */
@@ -32,10 +32,7 @@ try_for_a_while(struct weir_mutex *mu)
 				  WEIR_ORDER(MUTEX_SPIN_ORDER,
 					     WEIR_ACQUIRE_ORDER, WEIR_RELAXED)))
 			return true;
-		if (i < SPINS)
-			weir__pause();
-		else
-			weir__yield();
+		weir__pause();
 	}
 	return false;
 }

@@ -6,6 +6,8 @@
 #include "base/assert.h"
 #include "sync/futex.h"
 
+#include <weir/base.h>
+
 /* Acquire: pairs with the exchange in weir__park_signal(). */
 static bool
 is_signalled(struct weir_park *park)
@@ -15,13 +17,27 @@ is_signalled(struct weir_park *park)
 					 WEIR_RELAXED)) == WEIR_PARK_SIGNALLED;
 }
 
+/* A yield that took longer found processors busy with other things. */
+#define YIELD_LONG_NS (1 * WEIR_MS)
+
+/*
+ * Once is enough to see whether the processors are busy; there each yield
+ * costs a time slice, while a thread that is woken mostly runs at once.  False
+ * in *ret_cheap then.
+ */
 static bool
-yield_for_signal(struct weir_park *park, int yields)
+yield_for_signal(struct weir_park *park, int yields, bool *ret_cheap)
 {
-	for (int i = 0; i < yields; i++) {
+	int64_t before_ns, now_ns = yields > 0 ? weir_now_ns() : 0;
+
+	*ret_cheap = true;
+	for (int i = 0; i < yields && *ret_cheap; i++) {
 		if (is_signalled(park))
 			return true;
+		before_ns = now_ns;
 		weir__yield();
+		now_ns = weir_now_ns();
+		*ret_cheap = now_ns - before_ns < YIELD_LONG_NS;
 	}
 	return false;
 }
@@ -74,7 +90,8 @@ weir__park_spin(struct weir_park *park, struct weir_spin *spin)
 }
 
 bool
-weir__park_wait_for(struct weir_park *park, int64_t deadline_ns, int yields)
+weir__park_wait_for(struct weir_park *park, int64_t deadline_ns, int yields,
+		    bool *ret_cheap)
 {
 	if (deadline_ns < 0)
 		deadline_ns = 0;
@@ -84,7 +101,7 @@ weir__park_wait_for(struct weir_park *park, int64_t deadline_ns, int yields)
 		weir_assert(is_signalled(park));
 		return true;
 	}
-	if (yield_for_signal(park, yields))
+	if (yield_for_signal(park, yields, ret_cheap))
 		return true;
 	for (;;) {
 		bool late = weir__futex_wait(&park->state, WEIR_PARK_PARKED,

@@ -59,10 +59,11 @@ bool weir__park_spin(struct weir_park *park, struct weir_spin *spin);
 
 /*
  * Wait until signalled or until deadline_ns of weir_now_ns().  True if there
- * was a signal, even a late one.  Let others run so often before.  The owner's.
+ * was a signal, even a late one.  Before, others are let run so many times, or
+ * once if that turns out dear.  The owner's.
  */
 bool weir__park_wait_for(struct weir_park *park, int64_t deadline_ns,
-			 int yields);
+			 int yields, bool *ret_cheap);
 
 /*
  * Before going to bed, let others run a few times: who is about to signal
@@ -77,7 +78,9 @@ bool weir__park_wait_for(struct weir_park *park, int64_t deadline_ns,
 static inline bool
 weir__park_wait(struct weir_park *park, int64_t deadline_ns)
 {
-	return weir__park_wait_for(park, deadline_ns, WEIR_PARK_YIELDS);
+	bool cheap = true;
+
+	return weir__park_wait_for(park, deadline_ns, WEIR_PARK_YIELDS, &cheap);
 }
 
 /*
