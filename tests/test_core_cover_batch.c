@@ -48,7 +48,7 @@ rescue(weir_pool *pool)
 {
 	struct weir_record *records[WEIR_BATCH_MAX];
 	size_t count = 0;
-	bool more;
+	bool more = false;
 
 	for (int i = 0; i < 2 && count == 0; i++) {
 		weir__mutex_lock(&pool->mu);
@@ -226,7 +226,7 @@ TEST(cover, a_batch_that_nobody_has_begun_is_left_alone)
 	struct stuck s = {0};
 	struct weir_worker *w;
 	uint32_t claim;
-	bool more;
+	bool more = false;
 
 	stuck_make(&s, tasks, 2);
 	w = s.pool->workers[0];
