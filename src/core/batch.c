@@ -124,7 +124,7 @@ claim_set(struct weir_worker *w, uint32_t begun)
 {
 	uint32_t claim = weir__u32_load(&w->claim, WEIR_RELAXED);
 
-	/* unreached: seized between these two; the checkers see to it */
+	/* unreached: seized between these two; a race of nanoseconds */
 	return (claim & 0xff) != WEIR_CLAIM_NONE &&
 	       weir__u32_cas(
 		       &w->claim, claim, (claim & ~0xffu) | begun,

@@ -159,7 +159,7 @@ ctx_try_ref(weir_ctx *ctx)
 	uint32_t refs = weir__u32_load(&ctx->refs, WEIR_RELAXED);
 
 	/* Relaxed: it is the parent's lock, held here, that keeps it there. */
-	/* unreached: somebody else counts in between; the checkers see to it */
+	/* unreached: somebody else counts in between; a race of nanoseconds */
 	while ((refs > 0 || WEIR_MUTATED(CTX_TRY_REF)) &&
 	       !weir__u32_cas(&ctx->refs, refs, refs + 1, WEIR_RELAXED))
 		refs = weir__u32_load(&ctx->refs, WEIR_RELAXED);

@@ -98,7 +98,7 @@ wait_result_locked(weir_pool *pool, weir_ctx *ctx, int *patience)
 		helped = weir__push_help(pool);
 		weir__mutex_lock(&pool->mu);
 	}
-	/* unreached: closed and empty between two locks; wsim goes there */
+	/* unreached: closed between two locks; a race of nanoseconds */
 	if (!helped && pool->count[WEIR_PLACE_RESULT] == 0 &&
 	    !weir__pool_is_over(pool))
 		status = weir__push_wait_locked(pool, &pool->taken_patient,

@@ -466,7 +466,7 @@ seize_locked(weir_pool *pool, struct weir_worker *w, bool *ret_more)
 		return 0;
 	}
 	write_off_locked(pool, w);
-	/* unreached: the worker goes on just now; the checkers see to it */
+	/* unreached: the worker goes on just now; a race of nanoseconds */
 	if (begun == 0 || w->batch_len < 2 ||
 	    !weir__u32_cas(&w->claim, claim, claim | WEIR_CLAIM_NONE,
 			   WEIR_ACQ_REL))

@@ -140,7 +140,7 @@ wait_room(weir_pool *pool, int *patience, weir_ctx *ctx)
 		return WEIR_OK;
 	began_ns = weir_now_ns();
 	weir__mutex_lock(&pool->mu);
-	/* unreached: closed since our look; wsim goes there */
+	/* unreached: closed since our look; a race of nanoseconds */
 	if (weir__pool_level(pool) == WEIR_LEVEL_OPEN &&
 	    weir__pool_queued(pool) >= pool->options.queue) {
 		status = weir__push_wait_locked(pool, &pool->room_patient,
