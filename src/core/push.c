@@ -458,9 +458,10 @@ seize_locked(weir_pool *pool, struct weir_worker *w, bool *ret_more)
 	uint32_t claim = weir__u32_load(&w->claim, WEIR_ACQUIRE_ORDER);
 	uint32_t begun = claim & 0xff;
 
+	/* Said even before it has claimed any: it may be put aside there. */
+	*ret_more |= w->batch_len > 1;
 	if (begun == WEIR_CLAIM_NONE)
 		return 0;
-	*ret_more |= w->batch_len > 1;
 	if (claim != w->claim_seen) {
 		w->claim_seen = claim;
 		return 0;
