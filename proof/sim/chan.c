@@ -123,6 +123,23 @@ chan_hand_over(void)
 	finish();
 }
 
+/* The same where the sender would not wait. */
+static void
+chan_try_hand_over(void)
+{
+	uint32_t i = 0;
+	int receiver;
+
+	if (!begin(1))
+		return;
+	receiver = sim_spawn("receiver", receive_first, NULL);
+	sim_check(weir_chan_try_send(x.chan, &i) == WEIR_OK);
+	x.sent[i] = true;
+	sim_join(receiver);
+	sim_check(x.received[i] == 1);
+	finish();
+}
+
 static void
 chan_full(void)
 {
@@ -258,6 +275,8 @@ chan_many(void)
 const struct scenario chan_scenarios[] = {
 	{"chan_hand_over", "who waits for an element gets it", chan_hand_over,
 	 ALLOC, 40},
+	{"chan_try_hand_over", "who waits for an element gets one of try_send",
+	 chan_try_hand_over, ALLOC, 40},
 	{"chan_full", "who waits for room gets it", chan_full, ALLOC, 40},
 	{"chan_two_receivers", "two elements end the waits of two receivers",
 	 chan_two_receivers, ALLOC, 40},

@@ -41,9 +41,9 @@ static const struct mutant mutants[] = {{"none", "nothing is wrong"},
 };
 
 static const struct scenario *const groups[] = {
-	sync_scenarios,  chan_scenarios,  ctx_scenarios,
-	push_scenarios,  short_scenarios, pull_scenarios,
-	async_scenarios, stop_scenarios,  pipeline_scenarios,
+	sync_scenarios,     chan_scenarios, ctx_scenarios,   push_scenarios,
+	short_scenarios,    pull_scenarios, async_scenarios, stop_scenarios,
+	pipeline_scenarios, wake_scenarios,
 };
 
 struct options {

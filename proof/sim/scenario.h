@@ -39,6 +39,7 @@ extern const struct scenario short_scenarios[];
 extern const struct scenario pull_scenarios[];
 extern const struct scenario async_scenarios[];
 extern const struct scenario stop_scenarios[];
+extern const struct scenario wake_scenarios[];
 extern const struct scenario pipeline_scenarios[];
 
 #endif

@@ -79,6 +79,9 @@ uint32_t sim_choice(uint32_t n);
 /* Compute for so long: the clock goes on, and others may run. */
 void sim_work(int64_t duration_ns);
 
+/* Does time pass in this schedule although somebody can run? */
+bool sim_is_hasty(void);
+
 /* Were memory or threads refused so far? */
 bool sim_refused(void);
 

@@ -194,6 +194,12 @@ sim_work(int64_t duration_ns)
 }
 
 bool
+sim_is_hasty(void)
+{
+	return sim.hasty;
+}
+
+bool
 sim_refused(void)
 {
 	return sim.refused;
