@@ -10,6 +10,7 @@ struct feed {
 	weir_pool *pool;
 	uint32_t all, there, given;
 	bool asking, sinking; /* one at a time, both */
+	bool drained;         /* a shutdown said so: nobody may ask */
 	weir_status end;      /* what it says when all were given */
 	weir_job_options options;
 	uint32_t width;
@@ -17,6 +18,12 @@ struct feed {
 
 static struct feed feed;
 static weir_ctx *ctx;
+
+/* Jobs that wait until the last of them has begun. */
+static struct {
+	weir_chan *here;
+	uint32_t expected, met;
+} meeting;
 
 static weir_status
 source(weir_ctx *intake, void *ret_in, weir_job_options *ret_options,
@@ -27,6 +34,7 @@ source(weir_ctx *intake, void *ret_in, weir_job_options *ret_options,
 	(void)intake;
 	(void)user;
 	sim_check(!feed.asking);
+	sim_check(!feed.drained);
 	feed.asking = true;
 	sim_work(0);
 	if (feed.given < feed.there) {
@@ -428,6 +436,185 @@ pull_surplus(void)
 }
 
 static void
+meeting_open(uint32_t expected)
+{
+	meeting.expected = expected;
+	meeting.met = 0;
+	while (weir_chan_new(&meeting.here, 1, expected) != WEIR_OK)
+		;
+}
+
+static void
+meet(void)
+{
+	char token = 0;
+
+	if (++meeting.met == meeting.expected)
+		for (uint32_t i = 0; i < meeting.expected; i++)
+			sim_check(weir_chan_try_send(meeting.here, &token) ==
+				  WEIR_OK);
+	sim_check(weir_chan_recv(meeting.here, &token, NULL) == WEIR_OK);
+}
+
+/* Those from number `short_jobs` on meet. */
+static uint32_t short_jobs;
+
+static weir_status
+meeting_job(weir_ctx *job_ctx, const void *in, void *out, void *user)
+{
+	uint32_t job = *(const uint32_t *)in;
+
+	(void)job_ctx;
+	(void)user;
+	book_run(job);
+	sim_work(0);
+	if (job >= short_jobs)
+		meet();
+	*(uint64_t *)out = output_of(job);
+	book_ran(job);
+	return WEIR_OK;
+}
+
+/* Nothing, and then all at once, with one poke. */
+static void
+feed_all(void *arg)
+{
+	(void)arg;
+	sim_work(sim_choice(2) ? 0 : WEIR_MS);
+	feed.there = feed.all;
+	weir_pool_poke(feed.pool);
+}
+
+/*
+ * A run whose last jobs can only end together, as many as the pool has
+ * workers; short ones go before them.  If a thread was refused there is
+ * nobody to meet.
+ */
+static void
+meet_after(uint32_t workers, uint32_t shorts, uint32_t there)
+{
+	weir_pool_options o;
+	weir_status status;
+	int other = -1;
+
+	short_jobs = shorts;
+	meeting_open(workers);
+	book_options(&o, workers, workers);
+	o.run = meeting_job;
+	o.batch_max = 1;
+	if (begin(&o, shorts + workers, there)) {
+		if (there < feed.all)
+			other = sim_spawn("feeder", feed_all, NULL);
+		status = weir_pool_run(feed.pool, NULL);
+		check_all_ran(status);
+		if (other >= 0)
+			sim_join(other);
+		finish();
+	}
+	meeting.here = weir_chan_free(meeting.here, NULL, NULL);
+}
+
+static void
+pull_plenty(void)
+{
+	meet_after(2, 0, 0);
+}
+
+static void
+pull_written_off(void)
+{
+	meet_after(3, 4, 7);
+}
+
+/*
+ * Room for a fourth job, which the first one waits for, comes from the third,
+ * whose worker may be one that has to leave.  The second has the key of the
+ * first, and is in the way.
+ */
+static weir_status
+room_source(weir_ctx *intake, void *ret_in, weir_job_options *ret_options,
+	    void *user)
+{
+	feed.options.key = feed.given < 2 ? 5 : 0;
+	return source(intake, ret_in, ret_options, user);
+}
+
+static weir_status
+room_job(weir_ctx *job_ctx, const void *in, void *out, void *user)
+{
+	uint32_t job = *(const uint32_t *)in;
+
+	(void)job_ctx;
+	(void)user;
+	book_run(job);
+	sim_work(0);
+	if (job == 0 || job == 3)
+		meet();
+	*(uint64_t *)out = output_of(job);
+	book_ran(job);
+	return WEIR_OK;
+}
+
+static void
+narrower(void *arg)
+{
+	(void)arg;
+	feed.there = feed.all;
+	(void)!weir_pool_resize(feed.pool, 2);
+}
+
+static void
+pull_room(void)
+{
+	weir_pool_options o;
+	int other;
+
+	meeting_open(2);
+	book_options(&o, 3, 1);
+	o.run = room_job;
+	o.batch_max = 1;
+	o.key_slots = 1;
+	if (begin(&o, 4, 3)) {
+		feed.pool = weir_pool_free(feed.pool);
+		o.source = room_source;
+		if (weir_pool_new(&feed.pool, &o) == WEIR_OK) {
+			other = sim_spawn("resizer", narrower, NULL);
+			check_all_ran(weir_pool_run(feed.pool, NULL));
+			sim_join(other);
+			finish();
+		}
+	}
+	meeting.here = weir_chan_free(meeting.here, NULL, NULL);
+}
+
+/* One worker, which has no reason to take a lock that a shutdown takes. */
+static void
+drainer(void *arg)
+{
+	(void)arg;
+	sim_check(weir_pool_shutdown(feed.pool, NULL) == WEIR_OK);
+	feed.drained = true;
+}
+
+static void
+pull_drained(void)
+{
+	weir_pool_options o;
+	weir_status status;
+	int other;
+
+	book_options(&o, 1, 1);
+	o.batch_max = 1;
+	if (!begin(&o, 4, 4))
+		return;
+	other = sim_spawn("drainer", drainer, NULL);
+	status = weir_pool_run(feed.pool, NULL);
+	sim_check(status == WEIR_OK || sim_refused());
+	sim_join(other);
+	finish();
+}
+
+static void
 pull_map(void)
 {
 	static const uint32_t ins[3] = {0, 1, 2};
@@ -503,6 +690,17 @@ const struct scenario pull_scenarios[] = {
 	 FAULTS_ALL, 4},
 	{"pull_surplus", "workers that were parked are woken for long jobs",
 	 pull_surplus, FAULTS_ALL, 4},
+	{"pull_plenty",
+	 "jobs that wait for each other run at once, if there are workers",
+	 pull_plenty, SIM_FAIL_THREAD, 4},
+	{"pull_written_off",
+	 "so they do when workers were parked because jobs were short",
+	 pull_written_off, SIM_FAIL_THREAD, 4},
+	{"pull_room",
+	 "room that a leaving worker makes is used by those who stay",
+	 pull_room, SIM_FAIL_THREAD, 12},
+	{"pull_drained", "after a shutdown has returned no source is asked",
+	 pull_drained, FAULTS_ALL, 6},
 	{"pull_map", "map fills every output", pull_map, FAULTS_ALL, 6},
 	{"pull_map_cancel", "map says of every job what came of it",
 	 pull_map_cancel, FAULTS_ALL, 4},

@@ -146,10 +146,7 @@ inline give()
 #endif
 	if
 	:: sleepers > 0 ->
-		atomic { !mu -> notify() };
-#ifndef BUG_END_SILENT
-		notify_if_finished()
-#endif
+		atomic { !mu -> notify() }
 	:: else
 	fi
 }
@@ -197,8 +194,7 @@ inline ask()
 			assert(truly_inside <= CAPACITY)
 		};
 		accepted++
-	:: finished && stock == 0 && no_more -> source_open = false;
-		closed = true
+	:: finished && stock == 0 && no_more -> source_open = false
 	:: else
 	fi;
 	finished = false
@@ -220,14 +216,7 @@ inline take()
 			asking = true;
 			ask();
 			asking = false;
-			source_mu = false;
-#ifndef BUG_END_SILENT
-			if
-			:: closed -> notify_if_finished()
-			:: else
-			fi;
-#endif
-			closed = false
+			source_mu = false
 		fi;
 		/* There was plenty: another worker may find some more. */
 		if
@@ -284,7 +273,7 @@ inline rest()
 proctype worker(byte me)
 {
 	byte job = NOBODY, out;
-	bool announced, patient, finished, closed;
+	bool announced, patient, finished;
 
 	atomic { !mu -> counted++ };
 look:
@@ -368,7 +357,7 @@ leave:
 	fi;
 #endif
 	atomic { !mu -> counted-- };
-#if !defined(BUG_LEAVE_SILENT) && !defined(BUG_END_SILENT)
+#ifndef BUG_LEAVE_SILENT
 	notify_if_finished()
 #endif
 }

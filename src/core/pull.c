@@ -244,10 +244,11 @@ source_take(weir_pool *pool, struct weir_worker *w, size_t max, bool *hungry)
 	}
 	for (size_t i = 0; i < count; i++)
 		w->batch[i]->accepted_ns = w->now_ns;
+	/*
+	 * Nobody is told of the end here: who finds that nothing is left
+	 * inside leaves, and tells everybody then.
+	 */
 	*hungry = status == WEIR_BUSY;
-	if (status != WEIR_OK && status != WEIR_BUSY &&
-	    !WEIR_MUTATED(PULL_END_TELL))
-		weir__pool_notify_if_finished(pool);
 	return count;
 }
 
@@ -333,13 +334,15 @@ pull_give(weir_pool *pool, struct weir_worker *w, struct weir_record **records,
 	weir__u64_add(
 		&pool->delivered, count,
 		WEIR_ORDER(PULL_DELIVERED_ORDER, WEIR_SEQ_CST, WEIR_RELAXED));
-	/* There is room now, a key may be free, or it was the last one. */
-	if (weir__u32_load(&pool->sleepers, WEIR_SEQ_CST) > 0) {
-		if (!WEIR_MUTATED(PULL_ROOM_WAKE))
-			weir__pool_notify(pool);
-		if (!WEIR_MUTATED(PULL_LAST_TELL))
-			weir__pool_notify_if_finished(pool);
-	}
+	/*
+	 * There is room now, or a key may be free.  If it was the last one,
+	 * that is for who leaves the pool for it to tell: this worker, when it
+	 * looks for more, or whoever asks the source just now; and, where a
+	 * shutdown delivers, dispose().
+	 */
+	if (weir__u32_load(&pool->sleepers, WEIR_SEQ_CST) > 0 &&
+	    !WEIR_MUTATED(PULL_ROOM_WAKE))
+		weir__pool_notify(pool);
 }
 
 const struct weir_ends weir__pull_ends = {pull_take, pull_give};
@@ -381,7 +384,6 @@ write_off_locked(weir_pool *pool)
 {
 	for (uint32_t i = 0; i < pool->worker_count; i++)
 		set_active_locked(pool, pool->workers[i], false);
-	weir__waitq_wake_all(&pool->surplus);
 }
 
 /* Is the rest of the pool worth waking, and may this worker sleep? */
@@ -434,9 +436,12 @@ weir__pull_rest(struct weir_worker *w)
 			if (weir__waitq_wait(&pool->surplus, &pool->mu, NULL,
 					     WEIR_FOREVER) != WEIR_OK)
 				weir_bug("a wait without an end ended");
-		} else if (monitor_locked(pool) &&
-			   !WEIR_MUTATED(PULL_WRITE_OFF)) {
-			write_off_locked(pool);
+		} else {
+			if (monitor_locked(pool))
+				write_off_locked(pool);
+			/* For whatever reason it leaves: nobody minds them. */
+			if (!WEIR_MUTATED(PULL_WRITE_OFF))
+				weir__waitq_wake_all(&pool->surplus);
 		}
 		set_active_locked(pool, w, true);
 		w->batch_want = 1;

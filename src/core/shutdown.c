@@ -87,9 +87,12 @@ hand_back(weir_pool *pool, struct weir_record *record,
 	weir__record_clear(record);
 	weir__mutex_lock(&pool->mu);
 	weir__record_put_locked(pool, record);
-	weir__u64_add(
-		&pool->handed_back, 1,
-		WEIR_ORDER(STOP_BOOKS_ORDER, WEIR_SEQ_CST, WEIR_RELEASE_ORDER));
+	/*
+	 * No switch for a weaker order: nothing would show, for a worker that
+	 * is about to leave has taken mu since it has delivered, and a pull
+	 * form that is not finished has such a worker.
+	 */
+	weir__u64_add(&pool->handed_back, 1, WEIR_SEQ_CST);
 	weir__mutex_unlock(&pool->mu);
 }
 

@@ -66,7 +66,6 @@
 	X(ASYNC_LEAVE_TELL, "an async worker that leaves tells nobody")        \
 	X(STOP_LEVEL_ORDER, "the level rises without order")                   \
 	X(STOP_LEVEL_WAKE, "nobody is woken when the level rises")             \
-	X(STOP_BOOKS_ORDER, "a job is handed back without order")              \
 	X(STOP_DISPOSE_TELL, "the last job that is disposed of tells nobody")  \
 	X(STOP_INTAKE, "a shutdown does not end a source's wait")              \
 	X(STOP_CANCEL, "shutdown_now does not tell running jobs")              \
@@ -113,11 +112,9 @@
 	  "a sender that has waited does not look whether it is closed")       \
 	X(PULL_ASKING_ORDER,                                                   \
 	  "a worker asks the source without saying so in time")                \
-	X(PULL_END_TELL, "the end of the source tells nobody")                 \
 	X(PULL_PLENTY_WAKE, "a full batch wakes no other worker")              \
 	X(PULL_DELIVERED_ORDER, "a result is counted out without order")       \
 	X(PULL_ROOM_WAKE, "a delivered job wakes no worker")                   \
-	X(PULL_LAST_TELL, "the last delivered job tells nobody")               \
 	X(PULL_CANCEL_WAKE, "the run's context ends, and nobody wakes")        \
 	X(PULL_WRITE_OFF, "the monitor does not wake the surplus")             \
 	X(KEEPER_TELL, "the timekeeper does not learn of an earlier moment")   \
