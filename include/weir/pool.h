@@ -440,9 +440,11 @@ WEIR_API WEIR_NODISCARD weir_status weir_pool_try_submit(
  *          WEIR_DEADLOCK (it would wait, and this thread is a worker of the
  *          pool), WEIR_INVAL.
  */
-WEIR_API WEIR_NODISCARD weir_status
-weir_pool_submit_many(weir_pool *pool, const void *ins, size_t count,
-		      size_t *ret_accepted, weir_ctx *ctx);
+WEIR_API WEIR_NODISCARD weir_status weir_pool_submit_many(weir_pool *pool,
+							  const void *ins,
+							  size_t count,
+							  size_t *ret_accepted,
+							  weir_ctx *ctx);
 
 /*
  * Take the oldest result, waiting for one.  ret_out receives the job's output

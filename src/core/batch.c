@@ -134,7 +134,7 @@ claim_set(struct weir_worker *w, uint32_t begun)
 static inline int64_t
 not_negative(int64_t n)
 {
-	return n & ~(n >> 63);
+	return n > 0 ? n : 0;
 }
 
 void

@@ -320,11 +320,12 @@ weir__relacy_calloc(size_t count, size_t size)
 void
 weir__relacy_free(void *at)
 {
-	block *b = (block *)at - 1;
+	block *b;
 	size_t first;
 
 	if (!at)
 		return;
+	b = (block *)at - 1;
 	if (!in_arena(at) || b->magic != magic_live)
 		fail("%p is freed%s", at,
 		     in_arena(at) && b->magic == magic_dead ? " twice"
