@@ -170,8 +170,9 @@ struct weir_worker {
 	struct weir_worker
 		*outer; /* this thread's worker outside of this one */
 	void *state;
-	weir_job *slot; /* of a worker of plain jobs */
-	int64_t now_ns; /* the clock, as of the last look */
+	weir_job *slot;    /* of a worker of plain jobs */
+	size_t slots_used; /* picked up so far */
+	int64_t now_ns;    /* the clock, as of the last look */
 	struct weir_clock clock;
 	int64_t cost_ns; /* moving average of a job, in batches */
 	uint32_t batch_want;

@@ -148,8 +148,9 @@ weir__worker_wake(struct weir_worker *w)
 /*
  * Pick up new slots and say how many to use.  Timers are for asynchronous
  * jobs only, and those of the first slots are there already.  When a resize
- * of a live worker has made more and there is no memory for their timers, they
- * are left for the next round: fewer jobs at once, none lost.
+ * of a live worker has made more and there is no memory for their timers, those
+ * that there is none for are left for the next round: fewer jobs at once, none
+ * lost, and never none at all.
  */
 uint32_t
 weir__worker_slots(struct weir_worker *w)
@@ -160,10 +161,13 @@ weir__worker_slots(struct weir_worker *w)
 
 	weir__mutex_lock(&pool->mu);
 	share = weir__worker_share_locked(pool, w);
-	if (!weir__list_empty(&w->new_slots) &&
-	    (!pool->async || weir__heap_reserve(&w->timers, w->slot_count))) {
-		while ((link = weir__list_pop(&w->new_slots)))
-			weir__list_append(&w->free_slots, link);
+	if (pool->async && !weir__list_empty(&w->new_slots))
+		(void)weir__heap_reserve(&w->timers, w->slot_count);
+	while (!weir__list_empty(&w->new_slots) &&
+	       (!pool->async || w->slots_used < w->timers.capacity)) {
+		link = weir__list_pop(&w->new_slots);
+		weir__list_append(&w->free_slots, link);
+		w->slots_used++;
 	}
 	weir__mutex_unlock(&pool->mu);
 	return share;
