@@ -57,19 +57,20 @@ TEST(cover, a_status_of_the_hosts_own_is_not_tried_again)
 	CHECK(weir__retry_wants(&retry, WEIR_FAILED));
 }
 
-/* A queue of which nobody is expected soon. */
-TEST(cover, a_waiter_of_a_deep_queue_sleeps_at_once)
+/* The processors were busy when somebody waited there before. */
+TEST(cover, a_waiter_sleeps_at_once_where_yields_are_dear)
 {
 	struct weir_mutex mu;
 	struct weir_waitq q;
 
 	weir__mutex_init(&mu);
 	weir__waitq_init(&q);
-	q.deep = true;
+	q.no_yield = 1;
 	weir__mutex_lock(&mu);
 	CHECK_EQ_INT(weir__waitq_wait(&q, &mu, NULL, weir_now_ns() + WEIR_MS),
 		     WEIR_BUSY);
 	CHECK_EQ_INT(q.len, 0);
+	CHECK_EQ_INT(q.no_yield, 0);
 	weir__mutex_unlock(&mu);
 	weir__mutex_fini(&mu);
 }

@@ -143,20 +143,16 @@ pool_init_lists(weir_pool *pool)
 	weir__waitq_init(&pool->taken);
 	weir__waitq_init(&pool->taken_patient);
 	weir__waitq_init(&pool->lent_back);
-	weir__spin_init(&pool->spin);
-	pool->room_patient.spin = &pool->spin;
-	pool->taken_patient.spin = &pool->spin;
-	if (!pool->pull) {
-		pool->idle.spin = &pool->spin;
-		/* Woken by time, mostly: another one is nearer at hand. */
-		pool->keeper.deep = true;
-	}
 	weir__waitq_init(&pool->idle);
 	weir__waitq_init(&pool->keeper);
 	weir__waitq_init(&pool->surplus);
 	weir__waitq_init(&pool->monitor);
 	weir__waitq_init(&pool->started);
 	weir__waitq_init(&pool->drained);
+	/* Not for workers: tried, and one that spins is in the others' way. */
+	weir__spin_init(&pool->spin);
+	pool->room_patient.spin = &pool->spin;
+	pool->taken_patient.spin = &pool->spin;
 }
 
 /* How many records a pool of that width needs; see README.md, "Memory". */

@@ -41,8 +41,6 @@ waiter_fire(struct weir_watch *watch, weir_status status, const char *why)
 static int
 yields_for(struct weir_waitq *q)
 {
-	if (q->deep)
-		return 0;
 	if (q->no_yield == 0)
 		return WEIR_PARK_YIELDS;
 	q->no_yield--;
@@ -78,6 +76,7 @@ weir__waitq_wait(struct weir_waitq *q, struct weir_mutex *mu, weir_ctx *ctx,
 	status = weir_ctx_status(ctx);
 
 	weir__mutex_lock(mu);
+	/* unreached: the processors were busy; the scheduler's to decide */
 	if (!cheap)
 		q->no_yield = YIELD_NOT_AGAIN;
 	if (weir__list_empty(&waiter.link))

@@ -30,7 +30,6 @@ struct weir_waitq {
 	struct weir_list waiters;
 	size_t len;
 	struct weir_spin *spin; /* NULL: its waiters do not */
-	bool deep; /* they sleep at once, for they are not expected soon */
 	uint32_t no_yield; /* so many more do, for the processors are busy */
 };
 
@@ -40,7 +39,6 @@ weir__waitq_init(struct weir_waitq *q)
 	weir__list_init(&q->waiters);
 	q->len = 0;
 	q->spin = NULL;
-	q->deep = false;
 	q->no_yield = 0;
 }
 
