@@ -75,14 +75,14 @@ run_any(struct weir_worker *w, weir_job *slot, struct weir_record *record,
 
 	/* A time-out is the job's own, not shared by the batch. */
 	if (!alone && record->timeout_ns != WEIR_FOREVER)
-		began_ns = weir__clock_now(&w->clock);
+		began_ns = weir__worker_look(w);
 	if (weir__attempt_begin(slot, record, began_ns) != WEIR_OK)
 		return true;
 	status =
 		options->run(slot->ctx, record->in, record->out, options->user);
 	if (!alone)
 		return weir__attempt_end(slot, status, 0, began_ns);
-	w->now_ns = weir__clock_now(&w->clock);
+	weir__worker_look(w);
 	return weir__attempt_end(slot, status, w->now_ns - began_ns, w->now_ns);
 }
 
@@ -315,7 +315,7 @@ weir__batch_run(struct weir_worker *w, size_t count)
 		claim_open(w);
 	ran = run_jobs(w, count, &ours);
 	weir_assert(ran > 0);
-	w->now_ns = weir__clock_now(&w->clock);
+	weir__worker_look(w);
 	took_ns = w->now_ns - began_ns;
 	share_ns = ran == 1 ? took_ns : took_ns / (int64_t)ran;
 	count = gather(w, ours, ran, began_ns, share_ns);
@@ -352,7 +352,7 @@ weir__batch_loop(struct weir_worker *w)
 	weir__worker_slots(w);
 	w->slot = weir_container_of(weir__list_pop(&w->free_slots), weir_job,
 				    link);
-	w->now_ns = weir__clock_now(&w->clock);
+	weir__worker_look(w);
 	weir__u32_add(&pool->watchful, 1, WEIR_SEQ_CST);
 	weir__pull_set_active(w, true);
 	while ((count = weir__worker_take(w)) > 0) {

@@ -60,7 +60,7 @@ help_begin(weir_pool *pool, size_t *ret_count)
 	if (weir__pool_level(pool) < WEIR_LEVEL_SOON)
 		w = borrow_locked(pool);
 	if (w) {
-		w->now_ns = weir__clock_now(&w->clock);
+		weir__worker_look(w);
 		*ret_count =
 			weir__push_take_locked(pool, w, w->batch_want, &wake);
 		if (*ret_count == 0) {

@@ -192,6 +192,20 @@ struct weir_worker {
 	struct weir_list done; /* guarded by done_mu */
 };
 
+/*
+ * Look at the worker's clock.  A submitter's may be ahead of it by some
+ * microseconds, and time does not go back for that.
+ */
+static inline int64_t
+weir__worker_look(struct weir_worker *w)
+{
+	int64_t now_ns = weir__clock_now(&w->clock);
+
+	if (now_ns > w->now_ns)
+		w->now_ns = now_ns;
+	return w->now_ns;
+}
+
 enum weir_level {
 	WEIR_LEVEL_OPEN,
 	WEIR_LEVEL_DRAIN,

@@ -236,7 +236,7 @@ source_take(weir_pool *pool, struct weir_worker *w, size_t max, bool *hungry)
 	if (count > 0) {
 		int64_t before_ns = w->now_ns;
 
-		w->now_ns = weir__clock_now(&w->clock);
+		weir__worker_look(w);
 		if (w->now_ns - before_ns > SOURCE_SLOW_NS) {
 			w->batch_want = 1;
 			w->batch_hold = SOURCE_SLOW_TAKES;
@@ -267,7 +267,7 @@ shelf_take(weir_pool *pool, struct weir_worker *w)
 		limit_return(pool);
 		return 0;
 	}
-	w->now_ns = weir__clock_now(&w->clock);
+	weir__worker_look(w);
 	w->batch[0] = record;
 	return 1;
 }
@@ -448,7 +448,7 @@ weir__pull_rest(struct weir_worker *w)
 		w->cost_ns = LONG_JOB_NS;
 	}
 	weir__mutex_unlock(&pool->mu);
-	w->now_ns = weir__clock_now(&w->clock);
+	weir__worker_look(w);
 }
 
 /* The monitor is woken last: somebody has to mind those who sleep on. */

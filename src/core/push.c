@@ -270,7 +270,10 @@ push_take(weir_pool *pool, struct weir_worker *w, size_t max, bool *hungry)
 	size_t count;
 
 	*hungry = false;
-	w->now_ns = pool->async ? weir_now_ns() : weir__clock_now(&w->clock);
+	if (pool->async)
+		w->now_ns = weir_now_ns();
+	else
+		weir__worker_look(w);
 	weir__mutex_lock(&pool->mu);
 	count = weir__push_take_locked(pool, w, max, &wake);
 	weir__mutex_unlock(&pool->mu);

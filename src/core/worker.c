@@ -412,7 +412,7 @@ take_or_sleep(struct weir_worker *w)
 	weir__u32_sub(&pool->watchful, 1,
 		      WEIR_ORDER(WATCHFUL_ORDER, WEIR_SEQ_CST, WEIR_RELAXED));
 	seen = weir__u32_load(&pool->events, WEIR_SEQ_CST);
-	w->now_ns = weir__clock_now(&w->clock);
+	weir__worker_look(w);
 	if (!WEIR_MUTATED(LOOK_AGAIN))
 		count = pool->ends->take(pool, w, w->batch_want, &hungry);
 	if (count == 0 && !weir__worker_must_leave(w)) {
@@ -424,7 +424,7 @@ take_or_sleep(struct weir_worker *w)
 		if (slept)
 			idle_wait_locked(pool, w, w->now_ns);
 		weir__mutex_unlock(&pool->mu);
-		w->now_ns = weir__clock_now(&w->clock);
+		weir__worker_look(w);
 	}
 	if (!slept)
 		weir__u32_add(&pool->watchful, 1, WEIR_SEQ_CST);
