@@ -698,7 +698,7 @@ const struct scenario pull_scenarios[] = {
 	 pull_written_off, SIM_FAIL_THREAD, 4},
 	{"pull_room",
 	 "room that a leaving worker makes is used by those who stay",
-	 pull_room, SIM_FAIL_THREAD, 12},
+	 pull_room, SIM_FAIL_THREAD, 40},
 	{"pull_drained", "after a shutdown has returned no source is asked",
 	 pull_drained, FAULTS_ALL, 6},
 	{"pull_map", "map fills every output", pull_map, FAULTS_ALL, 6},
