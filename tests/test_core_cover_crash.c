@@ -12,24 +12,12 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#if defined(__SANITIZE_ADDRESS__) || UNDER_TSAN
-#define UNDER_SANITIZER 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define UNDER_SANITIZER 1
-#endif
-#endif
-#ifndef UNDER_SANITIZER
-#define UNDER_SANITIZER 0
-#endif
-
 static const int fatal[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
 static const char *const names[] = {"SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE",
 				    "SIGABRT"};
 
 static volatile sig_atomic_t mended;
 static void *page;
-static void *stack_on_stack;
 
 static void
 mend(int number, siginfo_t *info, void *context)
@@ -38,14 +26,6 @@ mend(int number, siginfo_t *info, void *context)
 	if (number == SIGSEGV && info->si_code > 0)
 		(void)mprotect(page, 4096, PROT_READ | PROT_WRITE);
 	mended++;
-}
-
-/* On an alternate stack: the kernel lets nobody change it from there. */
-static void
-stack_while_on_one(int number)
-{
-	(void)number;
-	stack_on_stack = weir__crash_stack_new();
 }
 
 static void
@@ -134,23 +114,4 @@ TEST(cover, a_fault_in_a_job_names_pool_job_and_address)
 	CHECK_STR(line_of(fd), want);
 	weir_pool_free(pool);
 	munmap(page, 4096);
-}
-
-TEST(cover, without_a_stack_of_its_own_a_worker_works_as_well)
-{
-	struct sigaction action = {.sa_handler = stack_while_on_one,
-				   .sa_flags = SA_ONSTACK};
-	void *stack;
-
-	if (UNDER_SANITIZER)
-		SKIP("its handlers and its malloc have ways of their own");
-	install();
-	stack = weir__crash_stack_new();
-	REQUIRE(stack);
-	REQUIRE(sigaction(SIGUSR1, &action, NULL) == 0);
-	stack_on_stack = stack;
-	raise(SIGUSR1);
-	CHECK(!stack_on_stack);
-	weir__crash_stack_free(stack_on_stack);
-	weir__crash_stack_free(stack);
 }

@@ -181,7 +181,7 @@ struct crowd {
 	atomic_int *times;
 };
 
-enum { CROWD = 4, EACH = 20000 };
+enum { CROWD = 4, EACH = 4000 };
 
 static void *
 crowd_submit(void *arg)
@@ -249,14 +249,14 @@ crowd_run(uint32_t workers, uint32_t queue, bool helps)
 	free(crowd.times);
 }
 
-TEST(many, crowds_get_each_result_once)
+TEST_LIMIT(many, crowds_get_each_result_once, 60)
 {
 	crowd_run(1, 2, false);
 	crowd_run(3, 6, false);
 	crowd_run(4, 1024, false);
 }
 
-TEST(helps, crowds_get_each_result_once_and_slots_are_the_bound)
+TEST_LIMIT(helps, crowds_get_each_result_once_and_slots_are_the_bound, 60)
 {
 	crowd_run(1, 2, true);
 	crowd_run(3, 6, true);

@@ -150,6 +150,7 @@ weir__crash_stack_new(void)
 		return NULL;
 	stack.ss_sp = malloc(stack.ss_size);
 	/* Without one, all but stack overflows are still reported. */
+	/* unreached: the kernel refuses none of this size */
 	if (stack.ss_sp && sigaltstack(&stack, NULL) < 0) {
 		free(stack.ss_sp);
 		stack.ss_sp = NULL;
