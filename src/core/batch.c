@@ -311,6 +311,7 @@ weir__batch_run(struct weir_worker *w, size_t count)
 	int64_t began_ns = w->now_ns, took_ns, share_ns;
 	size_t ours, ran;
 
+	weir__u32_store(&w->running, 1, WEIR_RELAXED);
 	if (!w->pool->pull)
 		claim_open(w);
 	ran = run_jobs(w, count, &ours);
@@ -320,6 +321,7 @@ weir__batch_run(struct weir_worker *w, size_t count)
 	share_ns = ran == 1 ? took_ns : took_ns / (int64_t)ran;
 	count = gather(w, ours, ran, began_ns, share_ns);
 	batch_adapt(w, ran, took_ns, share_ns);
+	weir__u32_store(&w->running, 0, WEIR_RELAXED);
 	return count;
 }
 
@@ -338,6 +340,8 @@ stop_watching(struct weir_worker *w)
 		weir__u32_sub(&pool->watchful, 1, WEIR_SEQ_CST);
 	if (!pool->pull && weir__pool_has_waiting_locked(pool))
 		wake = weir__pool_notify_locked(pool);
+	/* The pool may be narrower now, and those who stay be parked. */
+	weir__pull_wake_surplus_locked(pool);
 	weir__mutex_unlock(&pool->mu);
 	weir__kick(wake);
 }
@@ -356,9 +360,7 @@ weir__batch_loop(struct weir_worker *w)
 	weir__u32_add(&pool->watchful, 1, WEIR_SEQ_CST);
 	weir__pull_set_active(w, true);
 	while ((count = weir__worker_take(w)) > 0) {
-		weir__u32_store(&w->running, 1, WEIR_RELAXED);
 		count = weir__batch_run(w, count);
-		weir__u32_store(&w->running, 0, WEIR_RELAXED);
 		if (count > 0)
 			pool->ends->give(pool, w, w->batch, count);
 		/* A long job got us written off; here we are again. */
@@ -370,10 +372,6 @@ weir__batch_loop(struct weir_worker *w)
 	}
 	weir__pull_set_active(w, false);
 	stop_watching(w);
-	/* The pool may be narrower now, and those who stay be parked. */
-	weir__mutex_lock(&pool->mu);
-	weir__pull_wake_surplus_locked(pool);
-	weir__mutex_unlock(&pool->mu);
 	/* Those who are parked as surplus announce nothing; tell them. */
 	weir__pool_notify_if_finished(pool);
 	weir__list_append(&w->free_slots, &w->slot->link);

@@ -101,9 +101,7 @@ weir__push_help(weir_pool *pool)
 	if (!w)
 		return false;
 	weir__worker_enter(w);
-	weir__u32_store(&w->running, 1, WEIR_RELAXED);
 	count = weir__batch_run(w, count);
-	weir__u32_store(&w->running, 0, WEIR_RELAXED);
 	weir__worker_exit(w);
 	help_end(pool, w, count);
 	return true;

@@ -10,7 +10,6 @@
  */
 #include "core/pool.h"
 
-#include "base/assert.h"
 #include "sync/data.h"
 
 #include <string.h>

@@ -360,8 +360,6 @@ void weir__record_put_locked(weir_pool *pool, struct weir_record *record)
 /* Push: count records that are free now go back to where submit finds them. */
 void weir__records_return(weir_pool *pool, struct weir_record **records,
 			  size_t count);
-/* The place of a record in hand changes; the counts are the caller's. */
-#define WEIR_PLACE_SET(record, to) ((record)->place = (to))
 /* Let go of what a delivered record refers to.  No lock. */
 static inline void
 weir__record_clear(struct weir_record *record)
@@ -599,8 +597,6 @@ uint64_t weir__push_part_with(weir_pool *pool, struct weir_record **records,
 WEIR_NODISCARD struct weir_park *weir__push_give_locked(
 	weir_pool *pool, struct weir_record **records, size_t count,
 	uint64_t ok) WEIR_REQUIRES(pool->mu);
-/* Wake all submitters and collectors that there is something for. */
-void weir__push_flush_locked(weir_pool *pool) WEIR_REQUIRES(pool->mu);
 /* So many jobs are in the worker's hands; several have to be minded. */
 void weir__push_hold_locked(weir_pool *pool, struct weir_worker *w,
 			    uint32_t count) WEIR_REQUIRES(pool->mu);

@@ -186,8 +186,11 @@ wake_submitters_locked(weir_pool *pool, uint64_t queued)
 		wake_some(&pool->room_patient, most - queued);
 }
 
-void
-weir__push_flush_locked(weir_pool *pool)
+/* Wake all submitters and collectors that there is something for. */
+static void flush_locked(weir_pool *pool) WEIR_REQUIRES(pool->mu);
+
+static void
+flush_locked(weir_pool *pool)
 {
 	uint64_t queued = weir__pool_queued(pool);
 
@@ -255,7 +258,7 @@ weir__push_take_locked(weir_pool *pool, struct weir_worker *w, size_t max,
 	queued = weir__pool_queued(pool);
 	*ret_wake = NULL;
 	if (count == 0)
-		weir__push_flush_locked(pool);
+		flush_locked(pool);
 	else
 		*ret_wake = wake_helpers_locked(pool);
 	wake_submitters_locked(pool, queued);

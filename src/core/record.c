@@ -253,7 +253,7 @@ weir__inbox_take_locked(weir_pool *pool, struct weir_record **records,
 		records[i] =
 			pool->inbox[(pool->fetched + i) & pool->inbox_mask];
 		weir__data_write(records[i]);
-		WEIR_PLACE_SET(records[i], WEIR_PLACE_HELD);
+		records[i]->place = WEIR_PLACE_HELD;
 	}
 	pool->fetched += count;
 	pool->count[WEIR_PLACE_HELD] += (uint32_t)count;

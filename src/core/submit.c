@@ -169,6 +169,14 @@ is_minded(const weir_pool *pool)
 	return !weir__u32_load(&pool->sleepers, WEIR_SEQ_CST);
 }
 
+/* Jobs have been published: see to it that somebody looks. */
+static void
+announce(weir_pool *pool)
+{
+	if (!is_minded(pool) && !WEIR_MUTATED(WAKE_WORKER))
+		weir__pool_notify(pool);
+}
+
 /* Submit without waiting: OK, BUSY or CLOSED. */
 static weir_status
 submit_now(weir_pool *pool, const struct weir_input *in,
@@ -191,8 +199,7 @@ submit_now(weir_pool *pool, const struct weir_input *in,
 	weir__mutex_unlock(&pool->submit_mu);
 	if (status != WEIR_OK)
 		return status;
-	if (!is_minded(pool) && !WEIR_MUTATED(WAKE_WORKER))
-		weir__pool_notify(pool);
+	announce(pool);
 	if (ret_id)
 		*ret_id = id;
 	return WEIR_OK;
@@ -274,8 +281,8 @@ submit_some(weir_pool *pool, const unsigned char *ins, size_t count,
 		done++;
 	}
 	weir__mutex_unlock(&pool->submit_mu);
-	if (done > 0 && !is_minded(pool))
-		weir__pool_notify(pool);
+	if (done > 0)
+		announce(pool);
 	return done;
 }
 

@@ -13,8 +13,6 @@
 #ifdef WEIR_CHECKED
 void weir__data_read(const void *what);
 void weir__data_write(const void *what);
-/* It is free memory now: forget who wrote it. */
-void weir__data_forget(const void *what);
 #else
 static inline void
 weir__data_read(const void *what)
@@ -24,12 +22,6 @@ weir__data_read(const void *what)
 
 static inline void
 weir__data_write(const void *what)
-{
-	(void)what;
-}
-
-static inline void
-weir__data_forget(const void *what)
 {
 	(void)what;
 }

@@ -378,15 +378,6 @@ weir__data_write(const void *what)
 }
 
 void
-weir__data_forget(const void *what)
-{
-	cell &c = cell_of((uintptr_t)what);
-
-	c.writers = 0;
-	c.readers = 0;
-}
-
-void
 weir__assert_failed(const char *what, const char *file, int line,
 		    const char *function)
 {

@@ -521,14 +521,3 @@ weir__data_write(const void *what)
 	d->writer = sim.self;
 	d->wrote_at = ++sim_self()->clock[sim.self];
 }
-
-void
-weir__data_forget(const void *what)
-{
-	if (sim.memory == SIM_MEMORY_WEAK) {
-		struct data *d = data_of(what);
-
-		d->wrote_at = 0;
-		memset(d->read_at, 0, sizeof(d->read_at));
-	}
-}
