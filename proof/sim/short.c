@@ -9,8 +9,9 @@
 static weir_pool *pool;
 static weir_ctx *gate;
 static uint32_t collected;
+static bool mixed;
 
-/* Costs nothing, unless it is the one behind the gate. */
+/* Costs nothing, unless it is the one behind the gate, or they are mixed. */
 static weir_status
 short_job(weir_ctx *ctx, const void *in, void *out, void *user)
 {
@@ -21,6 +22,8 @@ short_job(weir_ctx *ctx, const void *in, void *out, void *user)
 	sim_check(book.running <= *(const uint32_t *)user);
 	if (gate && job == 3)
 		(void)!weir_ctx_sleep(gate, WEIR_FOREVER);
+	if (mixed && (job > 8 || sim_choice(2)))
+		sim_work(20 * WEIR_US);
 	*(uint64_t *)out = output_of(job);
 	book_ran(job);
 	return WEIR_OK;
@@ -36,6 +39,7 @@ begin(uint32_t workers, uint32_t queue, bool helps)
 	book_open();
 	collected = 0;
 	gate = NULL;
+	mixed = false;
 	width = workers;
 	book_options(&o, workers, queue);
 	o.run = short_job;
@@ -250,32 +254,53 @@ short_resize(void)
 }
 
 /* Two producers and two collectors, none of whom waits for ever. */
+static uint32_t each;
+
 static void
-submit_three(void *arg)
+submit_each(void *arg)
 {
 	uint32_t first = (uint32_t)(uintptr_t)arg;
 
-	for (uint32_t i = first; i < first + 3; i++)
+	for (uint32_t i = first; i < first + each; i++)
 		sim_check(submit(i) == WEIR_OK);
+}
+
+static void
+crowd_gets_on(uint32_t jobs)
+{
+	int a, b, c;
+
+	each = jobs / 2;
+	a = sim_spawn("producer", submit_each, (void *)(uintptr_t)each);
+	b = sim_spawn("collector a", collect_all, NULL);
+	c = sim_spawn("collector b", collect_all, NULL);
+	submit_each((void *)(uintptr_t)0);
+	sim_join(a);
+	weir_pool_close(pool);
+	sim_join(b);
+	sim_join(c);
+	sim_check(collected == jobs);
+	finish();
 }
 
 static void
 short_crowd(void)
 {
-	int a, b, c;
+	if (begin(2, 1, sim_choice(2)))
+		crowd_gets_on(6);
+}
 
-	if (!begin(2, 1, sim_choice(2)))
+/*
+ * Whether jobs are short changes all the time, and with it who looks after
+ * those in the queue.
+ */
+static void
+short_crowd_mixed(void)
+{
+	if (!begin(1, 1 + sim_choice(2), true))
 		return;
-	a = sim_spawn("producer", submit_three, (void *)(uintptr_t)3);
-	b = sim_spawn("collector a", collect_all, NULL);
-	c = sim_spawn("collector b", collect_all, NULL);
-	submit_three((void *)(uintptr_t)0);
-	sim_join(a);
-	weir_pool_close(pool);
-	sim_join(b);
-	sim_join(c);
-	sim_check(collected == 6);
-	finish();
+	mixed = true;
+	crowd_gets_on(16);
 }
 
 const struct scenario short_scenarios[] = {
@@ -300,5 +325,7 @@ const struct scenario short_scenarios[] = {
 	 FAULTS_ALL, 4},
 	{"short_crowd", "several on both sides all get on", short_crowd,
 	 FAULTS_ALL, 4},
+	{"short_crowd_mixed", "also when jobs are now short, now long",
+	 short_crowd_mixed, FAULTS_ALL, 8},
 	SCENARIOS_END,
 };

@@ -27,7 +27,8 @@ copy_result(weir_result *dest, const weir_result *src)
 
 /*
  * There is room for results again.  While callers help, a submitter that waits
- * would rather run the next jobs itself than see a worker woken for them.
+ * would rather run the next jobs itself than see a worker woken for them; if it
+ * cannot, it wakes one (submit.c).
  */
 static void
 announce_room(weir_pool *pool)

@@ -127,6 +127,39 @@ accept_locked(weir_pool *pool, const struct weir_input *in,
 	return id;
 }
 
+/*
+ * There are jobs in the queue: is somebody going to look?  While jobs are
+ * short, a worker that is at it is enough, and where callers help, so is one
+ * that looks every fifth of a millisecond.
+ */
+static bool
+is_minded(const weir_pool *pool)
+{
+	if (weir__pool_is_short(pool)) {
+		if (weir__u32_load(&pool->watchful, WEIR_SEQ_CST) > 0)
+			return true;
+		if (pool->options.caller_helps &&
+		    weir__u32_load(&pool->armed, WEIR_SEQ_CST))
+			return true;
+	}
+	return !weir__u32_load(&pool->sleepers, WEIR_SEQ_CST);
+}
+
+/*
+ * Where callers help, one may have been woken in place of a worker (next.c),
+ * and not have helped, because jobs are short no more or all workers are lent:
+ * before it waits again it passes the wake-up on.
+ */
+static void pass_on_locked(weir_pool *pool) WEIR_REQUIRES(pool->mu);
+
+static void
+pass_on_locked(weir_pool *pool)
+{
+	if (pool->options.caller_helps && !is_minded(pool) &&
+	    !WEIR_MUTATED(HELP_PASS_ON))
+		weir__kick(weir__pool_notify_locked(pool));
+}
+
 /* The queue is full.  OK to try again, or why not. */
 static weir_status
 wait_room(weir_pool *pool, int *patience, weir_ctx *ctx)
@@ -143,30 +176,13 @@ wait_room(weir_pool *pool, int *patience, weir_ctx *ctx)
 	/* unreached: closed since our look; a race of nanoseconds */
 	if (weir__pool_level(pool) == WEIR_LEVEL_OPEN &&
 	    weir__pool_queued(pool) >= pool->options.queue) {
+		pass_on_locked(pool);
 		status = weir__push_wait_locked(pool, &pool->room_patient,
 						&pool->room, patience, ctx);
 		pool->blocked_ns += weir_now_ns() - began_ns;
 	}
 	weir__mutex_unlock(&pool->mu);
 	return status;
-}
-
-/*
- * There is a job in the queue that was not there before: is somebody going to
- * look?  While jobs are short, a worker that is at it is enough, and where
- * callers help, so is one that looks every fifth of a millisecond.
- */
-static bool
-is_minded(const weir_pool *pool)
-{
-	if (weir__pool_is_short(pool)) {
-		if (weir__u32_load(&pool->watchful, WEIR_SEQ_CST) > 0)
-			return true;
-		if (pool->options.caller_helps &&
-		    weir__u32_load(&pool->armed, WEIR_SEQ_CST))
-			return true;
-	}
-	return !weir__u32_load(&pool->sleepers, WEIR_SEQ_CST);
 }
 
 /* Jobs have been published: see to it that somebody looks. */

@@ -97,6 +97,7 @@
 	X(DELIVERED_ORDER, "a result is counted out without order")            \
 	X(WAKE_FOR_ROOM, "whoever makes room for results wakes nobody")        \
 	X(WAKE_LAST_DELIVERED, "the last result that is taken wakes nobody")   \
+	X(HELP_PASS_ON, "who was woken to help and cannot tells nobody")       \
 	X(WAKE_LENT, "a worker that was lent is not woken")                    \
 	X(CLAIM_ORDER, "a claim on a batch has no order")                      \
 	X(LOOK_AGAIN, "a worker sleeps without a second look")                 \
