@@ -614,32 +614,47 @@ hand_back_item(uint64_t id, const void *in, void *user)
 	weir__mutex_unlock(&p->mu);
 }
 
-weir_status
-weir_pipeline_shutdown_now(weir_pipeline *p, weir_unstarted_fn *unstarted,
-			   void *user, weir_ctx *ctx)
+/* From here on results do not wait for a collector. */
+static void
+lift(weir_pipeline *p)
 {
-	struct hand_back h = {p, unstarted, user};
-	weir_status begun;
-
-	weir_pipeline_close(p);
 	weir__mutex_lock(&p->mu);
 	p->lifted = true;
 	if (!WEIR_MUTATED(LINE_LIFT_WAKE))
 		weir__waitq_wake_all(&p->room);
 	weir__mutex_unlock(&p->mu);
-	/*
-	 * All stages are told before any is waited for, the first one first:
-	 * its workers would begin more, once the next stage refuses items.
-	 */
-	for (uint32_t i = 0; i < p->options.stage_count; i++) {
-		weir_pool *pool = p->stages[i].pool;
-		bool give_back = i == 0 && unstarted;
+}
 
-		if (!pool)
+weir_status
+weir_pipeline_shutdown_now(weir_pipeline *p, weir_unstarted_fn *unstarted,
+			   void *user, weir_ctx *ctx)
+{
+	struct hand_back h = {p, unstarted, user};
+	struct weir_stop first = {WEIR_LEVEL_NOW,
+				  unstarted ? hand_back_item : NULL,
+				  &h,
+				  {0},
+				  {0}};
+	weir_pool *intake = p->stages[0].pool;
+	weir_status begun;
+
+	weir_pipeline_close(p);
+	/*
+	 * The first stage is told before the bound is lifted, for it would
+	 * begin more as its workers get rid of their results; and it disposes
+	 * of items after that, because there may be no room for them.
+	 */
+	if (intake)
+		weir__pool_stop_begin(intake, &first);
+	lift(p);
+	if (intake)
+		weir__pool_stop_end(intake, &first);
+	/* All stages are told before any is waited for. */
+	for (uint32_t i = 1; i < p->options.stage_count; i++) {
+		if (!p->stages[i].pool)
 			continue;
-		begun = weir_pool_shutdown_now(
-			pool, give_back ? hand_back_item : NULL,
-			give_back ? &h : NULL, p->expired);
+		begun = weir_pool_shutdown_now(p->stages[i].pool, NULL, NULL,
+					       p->expired);
 		(void)begun; /* only to begin with; waited for below */
 	}
 	return weir_pipeline_shutdown(p, ctx);

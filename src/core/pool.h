@@ -713,6 +713,25 @@ void weir__record_conclude(struct weir_record *record, weir_status status,
 
 /* shutdown.c */
 
+/*
+ * A shutdown under way: to which level, to whom it hands back what has not
+ * started (NULL: it becomes results), and what it has taken out.
+ */
+struct weir_stop {
+	enum weir_level level;
+	weir_unstarted_fn *hand_back;
+	void *user;
+	struct weir_list unstarted, begun;
+};
+
+/*
+ * weir_pool_shutdown_soon() and _now() in two steps.  After the first one no
+ * job begins that had not; the second disposes of what waited, and may wait
+ * where results do.
+ */
+void weir__pool_stop_begin(weir_pool *pool, struct weir_stop *stop);
+void weir__pool_stop_end(weir_pool *pool, struct weir_stop *stop);
+
 /* For workers: what waits is not going to run, deliver it as cancelled. */
 void weir__pool_sweep(weir_pool *pool);
 

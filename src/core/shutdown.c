@@ -149,31 +149,34 @@ leave_to_workers_locked(weir_pool *pool, struct weir_list *list)
 		weir__record_make_ready_locked(pool, record);
 }
 
-/* Raise the level to at least level, and clear what waits if it is SOON. */
-static void
-stop(weir_pool *pool, enum weir_level level, weir_unstarted_fn *unstarted,
-     void *user)
+void
+weir__pool_stop_begin(weir_pool *pool, struct weir_stop *stop)
 {
 	bool in_sink = pool->pull && weir__worker_is_of(pool);
-	struct weir_list unstarted_list, begun;
 
-	weir__list_init(&unstarted_list);
-	weir__list_init(&begun);
+	weir__list_init(&stop->unstarted);
+	weir__list_init(&stop->begun);
 	weir__mutex_lock(&pool->submit_mu);
 	weir__mutex_lock(&pool->mu);
-	raise_locked(pool, level);
+	raise_locked(pool, stop->level);
 	weir__mutex_unlock(&pool->submit_mu);
-	weir__shelf_clear_locked(pool, &unstarted_list, &begun);
+	weir__shelf_clear_locked(pool, &stop->unstarted, &stop->begun);
 	if (in_sink)
-		leave_to_workers_locked(pool, &begun);
-	if (in_sink && !unstarted)
-		leave_to_workers_locked(pool, &unstarted_list);
+		leave_to_workers_locked(pool, &stop->begun);
+	if (in_sink && !stop->hand_back)
+		leave_to_workers_locked(pool, &stop->unstarted);
 	weir__mutex_unlock(&pool->mu);
+}
+
+void
+weir__pool_stop_end(weir_pool *pool, struct weir_stop *stop)
+{
 	if (!WEIR_MUTATED(STOP_INTAKE))
 		cancel_ctx(pool, &pool->intake_ctx, "intake closed");
-	if (level == WEIR_LEVEL_NOW && !WEIR_MUTATED(STOP_CANCEL))
+	if (stop->level == WEIR_LEVEL_NOW && !WEIR_MUTATED(STOP_CANCEL))
 		cancel_ctx(pool, &pool->ctx, "pool shut down");
-	dispose(pool, &unstarted_list, &begun, unstarted, user);
+	dispose(pool, &stop->unstarted, &stop->begun, stop->hand_back,
+		stop->user);
 }
 
 void
@@ -234,18 +237,28 @@ weir_pool_shutdown(weir_pool *pool, weir_ctx *ctx)
 	return wait_drained(pool, ctx);
 }
 
+static weir_status
+stop_and_wait(weir_pool *pool, struct weir_stop *stop, weir_ctx *ctx)
+{
+	weir__pool_stop_begin(pool, stop);
+	weir__pool_stop_end(pool, stop);
+	return wait_drained(pool, ctx);
+}
+
 weir_status
 weir_pool_shutdown_soon(weir_pool *pool, weir_unstarted_fn *unstarted,
 			void *user, weir_ctx *ctx)
 {
-	stop(pool, WEIR_LEVEL_SOON, unstarted, user);
-	return wait_drained(pool, ctx);
+	struct weir_stop stop = {WEIR_LEVEL_SOON, unstarted, user, {0}, {0}};
+
+	return stop_and_wait(pool, &stop, ctx);
 }
 
 weir_status
 weir_pool_shutdown_now(weir_pool *pool, weir_unstarted_fn *unstarted,
 		       void *user, weir_ctx *ctx)
 {
-	stop(pool, WEIR_LEVEL_NOW, unstarted, user);
-	return wait_drained(pool, ctx);
+	struct weir_stop stop = {WEIR_LEVEL_NOW, unstarted, user, {0}, {0}};
+
+	return stop_and_wait(pool, &stop, ctx);
 }
