@@ -1,0 +1,81 @@
+/*
+ * What commands are made for: items, from files, pipes and operands.
+ *
+ * A source is a file ("-" is standard input), read as slots fall free, or a
+ * list of operands.  With several, each item of the first is combined with
+ * each of the others, the last one varying fastest; a source that is linked
+ * goes along with the one before it instead.  The first is read as it comes;
+ * all others are kept in memory.
+ *
+ * Reading never waits for a pipe or a terminal; when nothing is there,
+ * weir__items_fd() says on what to wait.
+ *
+ * Threads: one at a time, but for the fd and the count, which any may ask.
+ */
+#ifndef WEIR_SRC_EXEC_ITEMS_H
+#define WEIR_SRC_EXEC_ITEMS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <weir/base.h>
+
+/* An argument longer than this cannot be given to a program (Linux). */
+#define WEIR_EXEC_ITEM_MAX (128 * 1024 - 1)
+
+struct weir_items;
+
+struct weir_item_source {
+	const char *file;         /* or NULL: the operands */
+	const char *const *items; /* must stay */
+	size_t count;
+	bool linked; /* to the one before */
+};
+
+struct weir_items_options {
+	const struct weir_item_source *sources;
+	size_t source_count;
+	char delimiter;     /* '\n', '\0', ... */
+	const char *colsep; /* or NULL */
+	uint32_t max_args;  /* -n; 0: one */
+	bool skip_blank;    /* leave out empty items */
+};
+
+enum weir_items_what {
+	WEIR_ITEMS_ROW,   /* the items of one command */
+	WEIR_ITEMS_BAD,   /* no command can be made of this; why is set */
+	WEIR_ITEMS_NONE,  /* nothing just now */
+	WEIR_ITEMS_END,   /* nothing any more */
+	WEIR_ITEMS_ERROR, /* reading has failed; why is set */
+};
+
+/* One row: valid until the next call. */
+struct weir_items_row {
+	uint64_t seq;             /* from 1 */
+	uint64_t line;            /* of the first source, where it began */
+	const char *const *items; /* no NUL byte is in any of them */
+	size_t count;
+	/* With BAD: what it was, cut; with BAD and ERROR: why */
+	const char *text;
+	size_t text_len;
+	char why[WEIR_ERROR_MAX];
+};
+
+/* WEIR_OK, WEIR_NOMEM. */
+WEIR_NODISCARD weir_status weir__items_new(
+	struct weir_items **out, const struct weir_items_options *options);
+struct weir_items *weir__items_free(struct weir_items *items);
+
+enum weir_items_what weir__items_next(struct weir_items *items,
+				      struct weir_items_row *ret);
+
+/* What to wait for after NONE, or -1 when nothing is to be awaited. */
+int weir__items_fd(struct weir_items *items);
+
+/* Rows given so far, and whether that was all. */
+uint64_t weir__items_count(struct weir_items *items, bool *ret_end);
+
+/* How many rows there will be, if that is known without reading: else 0. */
+uint64_t weir__items_total(struct weir_items *items);
+
+#endif

@@ -1,0 +1,87 @@
+/*
+ * A command to run, an attempt at it, and what came of it.
+ *
+ * Plain values: who may touch one, and when, is said where it is handed over.
+ */
+#ifndef WEIR_SRC_EXEC_JOB_H
+#define WEIR_SRC_EXEC_JOB_H
+
+#include "exec/spool.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <weir/base.h>
+
+/* 128 bits of the content of a command, as hexadecimal digits in records. */
+struct weir_exec_key {
+	uint64_t word[2];
+};
+#define WEIR_EXEC_KEY_TEXT 33 /* 32 digits and a NUL */
+
+/*
+ * One command.  Made by weir__template_make(), in one block of memory with
+ * all that it points to; owned by the pool while it is a job there.
+ */
+struct weir_exec_job {
+	uint64_t seq; /* its place in the input, from 1 */
+	char **argv;  /* NULL ends it */
+	size_t argc;
+	const char
+		*item; /* its items, for --tag and for people; no NUL in it */
+	size_t item_len;
+	/* Of argv, with {%} left as it is; the same in every run. */
+	struct weir_exec_key key;
+	/* argv has WEIR_EXEC_SLOT_MARK in it, which the start replaces. */
+	bool has_slot;
+	/* Not to be run: why is what was wrong with the input, "" if nothing */
+	const char *bad;
+};
+
+/* Stands for {%} until the slot is known; no argument can contain it else. */
+#define WEIR_EXEC_SLOT_MARK "\001weir-slot\002"
+
+/* How an attempt ended. */
+enum weir_exec_end {
+	WEIR_EXEC_EXITED,    /* code: its exit status */
+	WEIR_EXEC_SIGNALED,  /* code: the signal */
+	WEIR_EXEC_TIMED_OUT, /* by us, at --timeout; code: the signal, or 0 */
+	WEIR_EXEC_CANCELED,  /* by us, in a stop; code: the signal, or 0 */
+	WEIR_EXEC_UNSTARTED, /* error: the errno of what failed */
+};
+
+struct weir_exec_attempt {
+	uint32_t number; /* from 1 */
+	uint32_t slot;   /* from 1 */
+	enum weir_exec_end end;
+	int code;  /* exit status or signal; see above */
+	int error; /* errno, with UNSTARTED */
+	int32_t pid;
+	int64_t started_unix_ns;
+	int64_t wall_ns, user_ns, sys_ns;
+	uint64_t max_rss;              /* bytes */
+	uint64_t out_bytes, err_bytes; /* what it wrote */
+	bool will_retry;
+};
+
+enum weir_exec_status {
+	WEIR_EXEC_OK,
+	WEIR_EXEC_FAILED,
+	WEIR_EXEC_CANCELLED, /* it ran, and was stopped with the whole run */
+	WEIR_EXEC_SKIPPED,   /* done in an earlier run */
+};
+
+/* A job that is over.  The hook that gets it takes what is in out and err. */
+struct weir_exec_result {
+	const struct weir_exec_job *job;
+	enum weir_exec_status status;
+	uint32_t attempts;
+	const struct weir_exec_attempt *last; /* NULL: it was never started */
+	int64_t wait_ns, run_ns, total_ns;
+	struct weir_spool *out, *err; /* what is still to be shown; or NULL */
+	/* "exit 3", "killed by SIGSEGV after 0.4s", "No such file ..."; or ""
+	 */
+	const char *error;
+};
+
+#endif
