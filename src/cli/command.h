@@ -84,6 +84,9 @@ struct weir_cli {
 	/* Set by a command that has one: errors are then printed above it. */
 	struct weir_progress *progress;
 
+	/* The whole command line as the process got it, for elsewhere.h. */
+	char **argv;
+
 	/* The parser's, see weir__option_source(). */
 	unsigned char sources[WEIR_OPTIONS_MAX];
 	unsigned char common_sources[WEIR_OPTIONS_MAX];

@@ -124,8 +124,10 @@ run_generate(struct weir_cli *cli)
 	return WEIR_EXIT_USAGE;
 }
 
+/* argv is what follows the command's name, whole all of it. */
 static int
-run_command(const struct weir_command *command, int argc, char **argv)
+run_command(const struct weir_command *command, int argc, char **argv,
+	    char **whole)
 {
 	struct weir_cli cli;
 	int status = WEIR_EXIT_FAILURE;
@@ -134,6 +136,7 @@ run_command(const struct weir_command *command, int argc, char **argv)
 		status = weir__options_parse(&cli, argc, argv);
 	else
 		weir__cli_error(&cli, NULL, "out of memory");
+	cli.argv = whole;
 	if (status < 0)
 		status = cli.common.help ? print_help(&cli, command)
 					 : command->run(&cli);
@@ -169,13 +172,14 @@ dispatch(struct weir_cli *cli, int argc, char **argv)
 	/* All that followed the first operand became operands, too. */
 	at = argc - (int)cli->operand_count + 1;
 	weir_assert(at > 0 && at <= argc);
-	return run_command(command, argc - at, argv + at);
+	return run_command(command, argc - at, argv + at, cli->argv);
 }
 
 int
 main(int argc, char **argv)
 {
 	struct weir_cli cli;
+	char **whole = argv;
 	int status;
 
 	open_standard_streams();
@@ -188,6 +192,7 @@ main(int argc, char **argv)
 		weir__cli_error(&cli, NULL, "out of memory");
 		return WEIR_EXIT_FAILURE;
 	}
+	cli.argv = whole;
 	status = weir__options_parse(&cli, argc, argv);
 	if (status < 0)
 		status = dispatch(&cli, argc, argv);

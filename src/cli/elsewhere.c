@@ -1,0 +1,61 @@
+/*
+ * Becoming another program; see elsewhere.h.
+ */
+#include "cli/elsewhere.h"
+
+#include "base/buf.h"
+#include "cli/cmd_fetch.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Where `weir` is, without the last slash; "" if that is not known. */
+static void
+find_home(char *home, size_t size)
+{
+	ssize_t len = readlink("/proc/self/exe", home, size - 1);
+	char *slash;
+
+	home[len > 0 ? len : 0] = '\0';
+	slash = strrchr(home, '/');
+	if (slash)
+		*slash = '\0';
+}
+
+static void
+try_at(struct weir_cli *cli, const char *home, const char *folder,
+       const char *program)
+{
+	struct weir_buf path = {0};
+
+	weir__buf_printf(&path, "%s%s/%s", home, folder, program);
+	if (!path.failed)
+		(void)execv(path.data, cli->argv);
+	weir__buf_fini(&path);
+}
+
+int
+weir__elsewhere(struct weir_cli *cli, const char *program)
+{
+	char home[PATH_MAX];
+	int failed;
+
+	find_home(home, sizeof(home));
+	if (home[0]) {
+		try_at(cli, home, "", program);
+		try_at(cli, home, "/../libexec/weir", program);
+	}
+	try_at(cli, WEIR_LIBEXECDIR, "", program);
+	failed = errno;
+	weir__cli_error(cli, "cannot run", "%s (%s/%s)", strerror(failed),
+			WEIR_LIBEXECDIR, program);
+	return WEIR_EXIT_FAILURE;
+}
+
+int
+weir__fetch_run(struct weir_cli *cli)
+{
+	return weir__elsewhere(cli, "weir-fetch");
+}
