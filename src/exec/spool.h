@@ -49,4 +49,7 @@ void weir__spool_move(struct weir_spool *dest, struct weir_spool *from);
 /* Gives back memory, budget and file; it is empty then, and of use again. */
 void weir__spool_fini(struct weir_spool *spool);
 
+/* Where the files are made, for messages. */
+const char *weir__spool_dir(void);
+
 #endif
