@@ -18,7 +18,9 @@
  */
 #include "cli/fetch_run.h"
 
+#include "base/quote.h"
 #include "base/units.h"
+#include "cli/live.h"
 #include "fetch/url.h"
 #include "sync/random.h"
 
@@ -26,20 +28,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include <weir/job.h>
 
 #define TICK_NS        (100 * WEIR_MS)
 #define COUNT_PER_TICK (8 * 1024 * 1024)
 #define WINDOW_MIN     1024
-#define COUNT_MAX      100 /* the last that --exit-code=count tells apart */
 
 static void
 on_record(const struct weir_fetch_record *record, void *user)
@@ -168,24 +167,6 @@ stop_now(struct fetch_run *run, int exit_status)
 }
 
 static void
-say_draining(struct fetch_run *run)
-{
-	struct weir_progress_counts counts;
-	char line[160];
-	uint64_t rest;
-
-	get_counts(run, &counts);
-	rest = counts.total > counts.done + counts.busy
-		       ? counts.total - counts.done - counts.busy
-		       : 0;
-	snprintf(line, sizeof(line),
-		 "draining: %" PRIu64 " running, %" PRIu64
-		 "%s not started. Ctrl-C again stops the %" PRIu64 " now.",
-		 counts.busy, rest, counts.total_final ? "" : "+", counts.busy);
-	weir__progress_note(&run->progress, line);
-}
-
-static void
 obey(struct fetch_run *run, enum weir_stop_action action)
 {
 	struct weir_progress_counts counts;
@@ -194,7 +175,8 @@ obey(struct fetch_run *run, enum weir_stop_action action)
 	case WEIR_STOP_NOTHING:
 		break;
 	case WEIR_STOP_DRAIN:
-		say_draining(run);
+		get_counts(run, &counts);
+		weir__say_draining(&run->progress, &counts);
 		weir__fetch_engine_stop(run->engine, false);
 		break;
 	case WEIR_STOP_CANCEL:
@@ -225,17 +207,6 @@ take_signals(struct fetch_run *run)
 	obey(run, weir__stop_tick(&run->stop, weir_now_ns()));
 }
 
-/* How much standard output takes without making us wait; 0: nothing now. */
-static size_t
-stdout_room(struct fetch_run *run)
-{
-	struct pollfd poll_fd = {.fd = STDOUT_FILENO, .events = POLLOUT};
-
-	if (run->stdout_is_regular)
-		return SSIZE_MAX;
-	return poll(&poll_fd, 1, 0) > 0 ? PIPE_BUF : 0;
-}
-
 static void
 stdout_failed(struct fetch_run *run, int error_number)
 {
@@ -256,7 +227,7 @@ write_stdout(struct fetch_run *run)
 			stream->written = stream->writing.len;
 			continue;
 		}
-		room = stdout_room(run);
+		room = weir__output_room(STDOUT_FILENO);
 		if (room == 0)
 			return false;
 		rest = stream->writing.len - stream->written;
@@ -337,26 +308,11 @@ loop(struct fetch_run *run)
 	}
 }
 
-/* Append text so that a shell takes it as one word. */
 static void
-put_word(struct weir_buf *buf, const char *text)
+put_word(struct weir_buf *buf, const char *word)
 {
-	static const char plain[] = "abcdefghijklmnopqrstuvwxyz"
-				    "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-				    "0123456789_-./:=@%+,";
-
 	weir__buf_putc(buf, ' ');
-	if (*text && text[strspn(text, plain)] == '\0') {
-		weir__buf_puts(buf, text);
-		return;
-	}
-	weir__buf_putc(buf, '\'');
-	for (; *text; text++)
-		if (*text == '\'')
-			weir__buf_puts(buf, "'\\''");
-		else
-			weir__buf_putc(buf, *text);
-	weir__buf_putc(buf, '\'');
+	weir__quote_word(buf, word);
 }
 
 /* The command that goes on from here. */
@@ -390,7 +346,7 @@ failed_status(const struct fetch_run *run, uint64_t failed)
 		return WEIR_EXIT_OK;
 	if (run->options->exit_code == FETCH_EXIT_XARGS)
 		return WEIR_EXIT_SOME_FAILED;
-	return failed > COUNT_MAX ? COUNT_MAX + 1 : (int)failed;
+	return weir__exit_of_count(failed);
 }
 
 static int
@@ -510,7 +466,6 @@ static int
 make_report(struct fetch_run *run)
 {
 	size_t window = (size_t)run->options->jobs * 8;
-	struct stat st;
 
 	run->report.format = run->options->json ? WEIR_FETCH_FORMAT_JSON
 						: WEIR_FETCH_FORMAT_LINES;
@@ -520,8 +475,6 @@ make_report(struct fetch_run *run)
 	run->notify_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	run->report.notify_fd = run->notify_fd;
 	run->signal_fd = weir__signals_fd();
-	run->stdout_is_regular =
-		fstat(STDOUT_FILENO, &st) == 0 && S_ISREG(st.st_mode);
 	if (run->notify_fd < 0 || run->signal_fd < 0)
 		return weir__fetch_fail(run, "cannot wait", errno, "eventfd");
 	if (!weir__fetch_report_init(&run->report,

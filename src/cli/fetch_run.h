@@ -37,7 +37,6 @@ struct fetch_run {
 	char *records_path; /* NULL: none */
 	int records_fd;
 	int stdout_error; /* errno; then nothing more is printed */
-	bool stdout_is_regular;
 	int exit_early; /* an exit status that stands already, or -1 */
 
 	int notify_fd, signal_fd;

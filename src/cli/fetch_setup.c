@@ -6,6 +6,7 @@
  */
 #include "cli/fetch_run.h"
 
+#include "cli/live.h"
 #include "fetch/url.h"
 
 #include <curl/curl.h>
@@ -16,7 +17,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define DATA_MAX (64 * 1024 * 1024)
@@ -254,62 +254,6 @@ weir__fetch_take_operands(struct fetch_run *run)
 	return -1;
 }
 
-/* A torn last line is ended, so that what we add begins a line of its own. */
-static int
-end_torn_line(int fd)
-{
-	off_t size = lseek(fd, 0, SEEK_END);
-	char last = '\n';
-
-	if (size > 0 && pread(fd, &last, 1, size - 1) == 1 && last != '\n' &&
-	    write(fd, "\n", 1) != 1)
-		return errno;
-	return 0;
-}
-
-/* Would we write into what we read?  It would be emptied, or never end. */
-static bool
-is_input(const struct fetch_run *run, const struct stat *records)
-{
-	struct stat st;
-
-	for (size_t i = 0; i < run->file_count && !run->from_records; i++) {
-		const char *name = run->files[i];
-		int failed = strcmp(name, "-") == 0 ? fstat(STDIN_FILENO, &st)
-						    : stat(name, &st);
-
-		if (failed == 0 && st.st_dev == records->st_dev &&
-		    st.st_ino == records->st_ino)
-			return true;
-	}
-	return false;
-}
-
-/* Make the file ready for records: as it is, or empty. */
-static int
-begin_records(struct fetch_run *run, int fd)
-{
-	struct stat st;
-	int failed = 0;
-
-	if (fstat(fd, &st) != 0)
-		return weir__fetch_fail(run, "cannot write records", errno,
-					run->records_path);
-	if (S_ISREG(st.st_mode) && is_input(run, &st)) {
-		weir__cli_error(run->cli, "cannot write records",
-				"it is the list that is read (%s)",
-				run->records_path);
-		return WEIR_EXIT_USAGE;
-	}
-	if (run->options->resume)
-		failed = end_torn_line(fd);
-	else if (S_ISREG(st.st_mode) && ftruncate(fd, 0) != 0)
-		failed = errno;
-	return failed ? weir__fetch_fail(run, "cannot write records", failed,
-					 run->records_path)
-		      : -1;
-}
-
 /* Where the records go, and whether to add to what is there. */
 int
 weir__fetch_open_records(struct fetch_run *run)
@@ -329,14 +273,8 @@ weir__fetch_open_records(struct fetch_run *run)
 	if (path.failed)
 		return weir__fetch_no_memory(run);
 	run->records_path = path.data;
-	run->records_fd =
-		open(path.data, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-	/* A device or a pipe can be written, but not always read. */
-	if (run->records_fd < 0 && (errno == EACCES || errno == ENXIO))
-		run->records_fd = open(path.data, O_WRONLY | O_CLOEXEC);
-	if (run->records_fd < 0)
-		return weir__fetch_fail(run, "cannot write records", errno,
-					path.data);
 	run->report.records = true;
-	return begin_records(run, run->records_fd);
+	return weir__records_open(
+		run->cli, path.data, o->resume != NULL, run->files,
+		run->from_records ? 0 : run->file_count, &run->records_fd);
 }
