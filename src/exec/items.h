@@ -4,8 +4,13 @@
  * A source is a file ("-" is standard input), read as slots fall free, or a
  * list of operands.  With several, each item of the first is combined with
  * each of the others, the last one varying fastest; a source that is linked
- * goes along with the one before it instead.  The first is read as it comes;
- * all others are kept in memory.
+ * goes along with the one before it instead, as a column beside it.  The first
+ * is read as it comes; all others are kept in memory, up to
+ * WEIR_EXEC_KEPT_MAX.
+ *
+ * An item is what is between two delimiters, byte for byte; a last one without
+ * its delimiter counts.  A row is the items of one command: of max_args
+ * combinations, or fewer if they would not fit on a command line.
  *
  * Reading never waits for a pipe or a terminal; when nothing is there,
  * weir__items_fd() says on what to wait.
@@ -23,13 +28,23 @@
 /* An argument longer than this cannot be given to a program (Linux). */
 #define WEIR_EXEC_ITEM_MAX (128 * 1024 - 1)
 
+/* What all sources but the first may come to, in bytes. */
+#define WEIR_EXEC_KEPT_MAX (256 * 1024 * 1024)
+
 struct weir_items;
 
+/* How a source goes along with the one before it, as GNU parallel has it. */
+enum weir_item_link {
+	WEIR_LINK_NONE, /* it does not: each is combined with each */
+	WEIR_LINK_CUT,  /* :::+     the shorter one ends it */
+	WEIR_LINK_WRAP, /* --link   the shorter one begins again */
+};
+
 struct weir_item_source {
-	const char *file;         /* or NULL: the operands */
-	const char *const *items; /* must stay */
+	const char *file; /* or NULL: the operands; both must stay */
+	const char *const *items;
 	size_t count;
-	bool linked; /* to the one before */
+	enum weir_item_link link;
 };
 
 struct weir_items_options {
@@ -38,6 +53,7 @@ struct weir_items_options {
 	char delimiter;     /* '\n', '\0', ... */
 	const char *colsep; /* or NULL */
 	uint32_t max_args;  /* -n; 0: one */
+	size_t max_bytes;   /* of a row with -n: weir__template_room() */
 	bool skip_blank;    /* leave out empty items */
 };
 
@@ -51,7 +67,7 @@ enum weir_items_what {
 
 /* One row: valid until the next call. */
 struct weir_items_row {
-	uint64_t seq;             /* from 1 */
+	uint64_t seq;             /* from 1; of ROW and BAD */
 	uint64_t line;            /* of the first source, where it began */
 	const char *const *items; /* no NUL byte is in any of them */
 	size_t count;
@@ -66,6 +82,7 @@ WEIR_NODISCARD weir_status weir__items_new(
 	struct weir_items **out, const struct weir_items_options *options);
 struct weir_items *weir__items_free(struct weir_items *items);
 
+/* ERROR is for good: nothing comes after it but ERROR. */
 enum weir_items_what weir__items_next(struct weir_items *items,
 				      struct weir_items_row *ret);
 
@@ -75,7 +92,7 @@ int weir__items_fd(struct weir_items *items);
 /* Rows given so far, and whether that was all. */
 uint64_t weir__items_count(struct weir_items *items, bool *ret_end);
 
-/* How many rows there will be, if that is known without reading: else 0. */
+/* How many rows there will be, if that is known without reading; else 0. */
 uint64_t weir__items_total(struct weir_items *items);
 
 #endif

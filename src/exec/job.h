@@ -27,19 +27,28 @@ struct weir_exec_job {
 	uint64_t seq; /* its place in the input, from 1 */
 	char **argv;  /* NULL ends it */
 	size_t argc;
-	const char
-		*item; /* its items, for --tag and for people; no NUL in it */
+	/* Its items, for --tag and for people; no NUL in it, and cut if bad. */
+	const char *item;
 	size_t item_len;
 	/* Of argv, with {%} left as it is; the same in every run. */
 	struct weir_exec_key key;
-	/* argv has WEIR_EXEC_SLOT_MARK in it, which the start replaces. */
-	bool has_slot;
-	/* Not to be run: why is what was wrong with the input, "" if nothing */
+	/* Where argv has a {%}, which weir__exec_job_argv() replaces. */
+	const struct weir_exec_slot *slots;
+	size_t slot_count;
+	/*
+	 * Not to be run: why is what was wrong with the input, "" if nothing;
+	 * argv is empty then.
+	 */
 	const char *bad;
 };
 
-/* Stands for {%} until the slot is known; no argument can contain it else. */
-#define WEIR_EXEC_SLOT_MARK "\001weir-slot\002"
+/*
+ * Where in argv the text {%} stands for the number of the slot.  A place and
+ * not a mark in the text, for an item may hold whatever a mark is made of.
+ */
+struct weir_exec_slot {
+	size_t arg, offset;
+};
 
 /* How an attempt ended. */
 enum weir_exec_end {

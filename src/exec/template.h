@@ -7,10 +7,17 @@
  *      {#}   the number of the job        {%}   the number of its slot
  *      {1}   the first item, and so on;   {1.} {1/} {1//} {1/.}
  *
- * When no place is used, the items are appended.  A place only ever becomes
- * part of one argument, whatever is in the item.  With `shell` the command is
- * the text of a script: argv is sh -c SCRIPT sh ITEM..., and places are refused
- * in it, because no quoting could make them safe wherever they stand.
+ *      {-1}  the last item, and so on
+ *
+ * When no place is used, the items are appended.  Where several items meet
+ * inside a word they are joined by blanks, and an item that is missing is
+ * nothing there; a place that stands alone and is nothing makes no argument.
+ * The text around a place and what takes its place are always one argument,
+ * whatever is in the item.  What looks like a place and is none stays as it is.
+ *
+ * With `shell` the command is the text of a script: argv is sh -c SCRIPT sh
+ * ITEM..., and places are refused in it, because no quoting could make them
+ * safe wherever they stand.
  */
 #ifndef WEIR_SRC_EXEC_TEMPLATE_H
 #define WEIR_SRC_EXEC_TEMPLATE_H
@@ -37,6 +44,9 @@ struct weir_template *weir__template_free(struct weir_template *t);
 /* argv[0] of all commands if it is the same for all, else NULL. */
 const char *weir__template_program(const struct weir_template *t);
 
+/* How many bytes of items surely fit on one command line: for -n. */
+size_t weir__template_room(const struct weir_template *t);
+
 /*
  * The command for these items.  NULL: no memory.  Too many or too long
  * arguments for the system give a job that is `bad`.
@@ -48,16 +58,13 @@ struct weir_exec_job *weir__template_bad(const struct weir_items_row *row);
 void weir__exec_job_free(struct weir_exec_job *job);
 
 /*
- * A copy of argv with the slot in it, for a job that has_slot; one block, to
+ * A copy of argv with the number of the slot wherever slots says; one block, to
  * be freed with free().  NULL: no memory.
  */
 char **weir__exec_job_argv(const struct weir_exec_job *job, uint32_t slot);
 
 /* Append argv as one line that a shell would take for the same words. */
 void weir__exec_show(struct weir_buf *buf, char *const *argv);
-
-/* The same for one word; control characters become $'\n' and so on. */
-void weir__exec_show_word(struct weir_buf *buf, const char *word);
 
 /* 32 hexadecimal digits. */
 void weir__exec_key_text(char text[WEIR_EXEC_KEY_TEXT],

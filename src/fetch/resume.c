@@ -1,18 +1,13 @@
 /*
- * An earlier run's records as a table of hashes; see resume.h.
- *
- * Design: open addressing with linear probing over words of 64 bits, of which
- * the lowest says "ok" and the rest are the hash; 0 is an empty place.  The
- * table doubles when it is two thirds full.
- *
- *      | hash, 63 bits | ok |
+ * An earlier run's records as a table of hashes; see resume.h and seen.h.
  *
  * Locking: none; one thread at a time.
  */
 #include "fetch/resume.h"
 
-#include "base/buf.h"
+#include "base/assert.h"
 #include "base/hash.h"
+#include "base/seen.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -22,63 +17,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#define OK_BIT UINT64_C(1)
-
 struct weir_fetch_resume {
 	uint64_t key[2];
-	uint64_t *words;
-	size_t len, cap; /* cap is a power of two */
+	struct weir_seen seen;
 };
 
-/* The place of hash: where it stands, or where it would go. */
-static size_t
-place_of(const struct weir_fetch_resume *resume, uint64_t hash)
-{
-	size_t i = (size_t)(hash >> 1) & (resume->cap - 1);
-
-	while (resume->words[i] && (resume->words[i] | OK_BIT) != hash)
-		i = (i + 1) & (resume->cap - 1);
-	return i;
-}
-
-static bool
-grow(struct weir_fetch_resume *resume)
-{
-	uint64_t *old = resume->words;
-	size_t old_cap = resume->cap;
-
-	resume->words = calloc(old_cap * 2, sizeof(*old));
-	if (!resume->words) {
-		resume->words = old;
-		return false;
-	}
-	resume->cap = old_cap * 2;
-	for (size_t i = 0; i < old_cap; i++)
-		if (old[i])
-			resume->words[place_of(resume, old[i] | OK_BIT)] =
-				old[i];
-	free(old);
-	return true;
-}
-
-static bool
-note(struct weir_fetch_resume *resume, uint64_t hash, bool ok)
-{
-	size_t i;
-
-	if (resume->len * 3 >= resume->cap * 2 && !grow(resume))
-		return false;
-	i = place_of(resume, hash);
-	if (resume->words[i] == 0) {
-		resume->words[i] = hash & ~OK_BIT;
-		resume->len++;
-	}
-	if (ok)
-		resume->words[i] |= OK_BIT;
-	return true;
-}
-
-/* Hash and bit share a word, so hashes have that bit set and are never 0. */
+/* Bit 0 is not of the hash; see seen.h.  Set, so that 0 is no hash. */
 uint64_t
 weir__fetch_resume_key(const struct weir_fetch_resume *resume,
 		       const char *shown, const char *id)
@@ -87,27 +31,27 @@ weir__fetch_resume_key(const struct weir_fetch_resume *resume,
 
 	if (id)
 		hash ^= weir__hash64(resume->key, id, strlen(id) + 1) * 3;
-	hash |= OK_BIT;
-	return hash == OK_BIT ? 3 : hash;
+	return hash | 1;
 }
 
 enum weir_fetch_before
 weir__fetch_resume_find(const struct weir_fetch_resume *resume, uint64_t hash)
 {
-	uint64_t word = resume->words[place_of(resume, hash)];
-
-	if (!word)
+	switch (weir__seen_find(&resume->seen, hash)) {
+	case WEIR_SEEN_NOT:
 		return WEIR_FETCH_BEFORE_UNKNOWN;
-	return word & OK_BIT ? WEIR_FETCH_BEFORE_OK : WEIR_FETCH_BEFORE_FAILED;
+	case WEIR_SEEN_OK:
+		return WEIR_FETCH_BEFORE_OK;
+	case WEIR_SEEN_FAILED:
+		return WEIR_FETCH_BEFORE_FAILED;
+	}
+	weir_bug("an answer that is none");
 }
 
 void
 weir__fetch_resume_settle(struct weir_fetch_resume *resume, uint64_t hash)
 {
-	size_t i = place_of(resume, hash);
-
-	if (resume->words[i])
-		resume->words[i] |= OK_BIT;
+	weir__seen_settle(&resume->seen, hash);
 }
 
 /* One record. What is none is passed over. False: no memory. */
@@ -125,9 +69,9 @@ take_line(struct weir_fetch_resume *resume, const char *line, size_t len)
 		uint64_t hash = weir__fetch_resume_key(resume, url, id);
 
 		if (strcmp(status, "ok") == 0 || strcmp(status, "skipped") == 0)
-			kept = note(resume, hash, true);
+			kept = weir__seen_note(&resume->seen, hash, true);
 		else if (strcmp(status, "failed") == 0)
-			kept = note(resume, hash, false);
+			kept = weir__seen_note(&resume->seen, hash, false);
 	}
 	json_decref(record);
 	return kept;
@@ -171,12 +115,6 @@ weir__fetch_resume_load(struct weir_fetch_resume **out, const char *path,
 		return failed(reterr, WEIR_NOMEM);
 	resume->key[0] = key[0];
 	resume->key[1] = key[1];
-	resume->cap = 1024;
-	resume->words = calloc(resume->cap, sizeof(*resume->words));
-	if (!resume->words) {
-		weir__fetch_resume_free(resume);
-		return failed(reterr, WEIR_NOMEM);
-	}
 	file = fopen(path, "re");
 	status = file ? read_all(resume, file) : WEIR_SYSTEM;
 	if (status != WEIR_OK)
@@ -195,7 +133,7 @@ struct weir_fetch_resume *
 weir__fetch_resume_free(struct weir_fetch_resume *resume)
 {
 	if (resume)
-		free(resume->words);
+		weir__seen_fini(&resume->seen);
 	free(resume);
 	return NULL;
 }

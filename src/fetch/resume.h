@@ -1,9 +1,7 @@
 /*
  * What an earlier run has done, from its records.
  *
- * Kept are eight bytes for each URL: a keyed hash of 63 bits and whether it
- * was fetched or has failed.  A thousand million URLs would have to be looked
- * up before two are taken for one with a chance of one in ten.
+ * Kept are eight bytes for each URL; base/seen.h says what may go wrong.
  *
  * A URL that was fetched once counts as fetched, whatever came before or
  * after.  Lines that cannot be read, such as a last one that was torn when
