@@ -14,6 +14,7 @@
 
 #include "exec/job.h"
 
+#include <signal.h>
 #include <weir/pool.h>
 
 struct weir_exec_engine;
@@ -53,6 +54,19 @@ struct weir_exec_options {
 	int64_t kill_after_ns; /* between TERM and KILL */
 	double rate;           /* starts a second; 0: any */
 	int64_t delay_ns;      /* between two starts; 0: none */
+
+	/*
+	 * How things were when we were started, which children get back: the
+	 * signals that were blocked (NULL: those that are now), whether PIPE
+	 * was ignored, and the soft limit of open files, if we have raised it
+	 * (0: we have not).
+	 */
+	const sigset_t *mask;
+	bool pipe_ignored;
+	uint64_t nofile_before;
+	/* Descriptors above 2 that children get, too; sorted; must stay. */
+	const int *keep_fds;
+	size_t keep_count;
 };
 
 /*

@@ -7,6 +7,9 @@
 
 #include <weir/base.h>
 
+/* The time of day, in nanoseconds since 1970, for records only. */
+int64_t weir__unix_ns(void);
+
 /* now + duration, stopping at WEIR_FOREVER and not going before now. */
 static inline int64_t
 weir__deadline_ns(int64_t now_ns, int64_t duration_ns)

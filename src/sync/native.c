@@ -29,6 +29,15 @@ weir_now_ns(void)
 	return (int64_t)now.tv_sec * WEIR_S + now.tv_nsec;
 }
 
+int64_t
+weir__unix_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return now.tv_sec * WEIR_S + now.tv_nsec;
+}
+
 #if defined(__x86_64__)
 /*
  * Nanoseconds per 2^32 ticks, from two looks.  A thread that is put aside

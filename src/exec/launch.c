@@ -1,0 +1,226 @@
+/*
+ * The process of an attempt: its program, its environment, its pipes.
+ *
+ * Design.  Nothing is taken from the allocator for a start, unless the slot
+ * is part of the command: the environment differs in four places, which are
+ * written over, and the program is searched again only when the name differs
+ * from the last one's.
+ *
+ * Locking: mu of the reactor, while the pid is noted.
+ */
+#include "exec/reactor.h"
+
+#include "base/assert.h"
+#include "exec/template.h"
+#include "sync/clock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SHELL "/bin/sh"
+
+/* The program of argv[0]; 0 or errno. */
+static int
+find_program(struct weir_exec_reactor *reactor, const char *name)
+{
+	struct weir_exec_program *program = &reactor->program;
+	const char *given = reactor->engine->options.path;
+
+	if (given)
+		name = given;
+	if (program->name.len > 0 && strcmp(program->name.data, name) == 0)
+		return program->error;
+	weir__buf_reset(&program->name);
+	weir__buf_puts(&program->name, name);
+	program->script = false;
+	program->error = weir__child_find(&program->path, name,
+					  reactor->engine->setup.dir_fd);
+	if (program->name.failed)
+		weir__buf_reset(&program->name);
+	/* Not there now may be there later, made by another job. */
+	if (program->error)
+		weir__buf_reset(&program->name);
+	return program->error;
+}
+
+static void
+set_own_env(struct weir_exec_run *run)
+{
+	struct weir_exec_reactor *reactor = run->reactor;
+	char(*env)[sizeof(reactor->own_env[0])] = reactor->own_env;
+
+	snprintf(env[0], sizeof(env[0]), "WEIR_SEQ=%" PRIu64,
+		 run->command->seq);
+	snprintf(env[1], sizeof(env[1]), "WEIR_SLOT=%" PRIu32, run->slot);
+	snprintf(env[2], sizeof(env[2]), "WEIR_ATTEMPT=%" PRIu32,
+		 weir_job_attempt(run->ctx));
+}
+
+/* A pipe, ours not to wait.  Above 2, whatever of that was closed. */
+static int
+make_pipe(int *ret_ours, int *ret_theirs)
+{
+	int ends[2], failed;
+
+	if (pipe2(ends, O_CLOEXEC) != 0)
+		return errno;
+	ends[0] = weir__child_move_up(ends[0]);
+	failed = ends[0] < 0 ? errno : 0;
+	ends[1] = weir__child_move_up(ends[1]);
+	if (ends[1] < 0 && !failed)
+		failed = errno;
+	if (!failed && fcntl(ends[0], F_SETFL, O_NONBLOCK) != 0)
+		failed = errno;
+	if (!failed) {
+		*ret_ours = ends[0];
+		*ret_theirs = ends[1];
+		return 0;
+	}
+	for (int i = 0; i < 2; i++)
+		if (ends[i] >= 0)
+			(void)close(ends[i]);
+	return failed;
+}
+
+static void
+close_all(int fds[4])
+{
+	for (int i = 0; i < 4; i++)
+		if (fds[i] >= 0)
+			(void)close(fds[i]);
+}
+
+/* A text without a #! line: give it to a shell, as execvp(3) does. */
+static int
+start_script(struct weir_child *child, bool *ret_by_exec,
+	     struct weir_exec_reactor *reactor,
+	     struct weir_child_command *command)
+{
+	size_t count = 0;
+	char **argv;
+	int failed;
+
+	while (command->argv[count])
+		count++;
+	argv = calloc(count + 3, sizeof(*argv));
+	if (!argv)
+		return ENOMEM;
+	argv[0] = (char *)(uintptr_t)SHELL;
+	argv[1] = (char *)(uintptr_t)command->path;
+	for (size_t i = 1; i < count; i++)
+		argv[i + 1] = command->argv[i];
+	command->argv = argv;
+	command->path = SHELL;
+	failed = weir__child_start(child, ret_by_exec, &reactor->engine->setup,
+				   command, reactor->stack);
+	free(argv);
+	return failed;
+}
+
+static int
+start_child(struct weir_exec_run *run, struct weir_child *child,
+	    bool *ret_by_exec, struct weir_child_command *command)
+{
+	struct weir_exec_reactor *reactor = run->reactor;
+	struct weir_exec_program *program = &reactor->program;
+	int failed = ENOEXEC;
+
+	if (!program->script)
+		failed = weir__child_start(child, ret_by_exec,
+					   &reactor->engine->setup, command,
+					   reactor->stack);
+	if (failed != ENOEXEC)
+		return failed;
+	program->script = true;
+	return start_script(child, ret_by_exec, reactor, command);
+}
+
+/* Note the pid, unless it is too late for that. */
+static void
+note_child(struct weir_exec_run *run, const struct weir_child *child)
+{
+	struct weir_exec_reactor *reactor = run->reactor;
+	struct weir_exec_engine *engine = reactor->engine;
+
+	weir__mutex_lock(&reactor->mu);
+	run->pid = child->pid;
+	weir__mutex_unlock(&reactor->mu);
+	run->pidfd = child->pidfd;
+	weir__u32_add(&engine->running, 1, WEIR_SEQ_CST);
+	/* Who sets it looks for pids afterwards, under mu. */
+	if (weir__u32_load(&engine->killing, WEIR_SEQ_CST))
+		(void)kill(-child->pid, SIGKILL);
+}
+
+/* With argv, which has the slot in it. */
+static int
+launch_argv(struct weir_exec_run *run, char *const *argv, bool *ret_by_exec)
+{
+	struct weir_exec_reactor *reactor = run->reactor;
+	/* ours and theirs of standard output, then of standard error */
+	int fds[4] = {-1, -1, -1, -1}, failed = 0;
+	struct weir_child child;
+	struct weir_child_command command;
+
+	if (reactor->engine->options.output != WEIR_EXEC_DIRECT) {
+		failed = make_pipe(&fds[0], &fds[1]);
+		if (!failed)
+			failed = make_pipe(&fds[2], &fds[3]);
+	}
+	command = (struct weir_child_command){
+		.path = reactor->program.path.data,
+		.argv = argv,
+		.envp = reactor->envp,
+		.out_fd = fds[1],
+		.err_fd = fds[3],
+	};
+	if (!failed) {
+		run->started_unix_ns = weir__unix_ns();
+		run->started_ns = weir_now_ns();
+		failed = start_child(run, &child, ret_by_exec, &command);
+	}
+	if (failed) {
+		close_all(fds);
+		return failed;
+	}
+	note_child(run, &child);
+	if (fds[1] >= 0) {
+		(void)close(fds[1]);
+		(void)close(fds[3]);
+	}
+	weir__exec_stream_init(&run->out, fds[0], &run->outcome->out);
+	weir__exec_stream_init(&run->err, fds[2], &run->outcome->err);
+	return 0;
+}
+
+int
+weir__exec_launch(struct weir_exec_run *run, bool *ret_by_exec)
+{
+	const struct weir_exec_job *command = run->command;
+	char **argv = command->argv;
+	int failed;
+
+	*ret_by_exec = true;
+	failed = find_program(run->reactor, argv[0]);
+	if (failed == ENOMEM)
+		*ret_by_exec = false;
+	if (failed)
+		return failed;
+	if (command->slot_count > 0) {
+		argv = weir__exec_job_argv(command, run->slot);
+		*ret_by_exec = false;
+		if (!argv)
+			return ENOMEM;
+	}
+	*ret_by_exec = false;
+	set_own_env(run);
+	failed = launch_argv(run, argv, ret_by_exec);
+	if (command->slot_count > 0)
+		free(argv);
+	return failed;
+}
