@@ -10,7 +10,9 @@
  *
  * An item is what is between two delimiters, byte for byte; a last one without
  * its delimiter counts.  A row is the items of one command: of max_args
- * combinations, or fewer if they would not fit on a command line.
+ * combinations, or fewer if they would not fit on a command line.  A
+ * combination with an item of which no argument can be made is BAD, by itself.
+ * When a source is empty, there are no combinations.
  *
  * Reading never waits for a pipe or a terminal; when nothing is there,
  * weir__items_fd() says on what to wait.
@@ -47,14 +49,19 @@ struct weir_item_source {
 	enum weir_item_link link;
 };
 
+/*
+ * max_bytes is what weir__template_room() says: a row is given with fewer than
+ * max_args combinations when one more would make it longer; 0: 6 MiB.
+ */
 struct weir_items_options {
 	const struct weir_item_source *sources;
 	size_t source_count;
 	char delimiter;     /* '\n', '\0', ... */
 	const char *colsep; /* or NULL */
 	uint32_t max_args;  /* -n; 0: one */
-	size_t max_bytes;   /* of a row with -n: weir__template_room() */
+	size_t max_bytes;   /* of a row with -n, or fewer: see below */
 	bool skip_blank;    /* leave out empty items */
+	size_t kept_max;    /* 0: WEIR_EXEC_KEPT_MAX */
 };
 
 enum weir_items_what {
@@ -64,6 +71,13 @@ enum weir_items_what {
 	WEIR_ITEMS_END,   /* nothing any more */
 	WEIR_ITEMS_ERROR, /* reading has failed; why is set */
 };
+
+/* What an item takes on a command line, by which max_bytes is counted. */
+static inline size_t
+weir__items_cost(size_t len)
+{
+	return len + 1 + sizeof(char *);
+}
 
 /* One row: valid until the next call. */
 struct weir_items_row {

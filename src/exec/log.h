@@ -11,12 +11,18 @@
 extern const char weir__joblog_head[];
 
 /*
- * Append one line, with its newline; out of memory is buf's `failed`.  The
- * joblog has one line a job, made of its last attempt; of a job that was never
- * started the attempt is NULL.  The JSON has one object an attempt: seq, key,
- * argv, attempt, status, exit, signal, error, started (RFC 3339, ms), wall_ms,
- * user_ms, sys_ms, max_rss, stdout_bytes, stderr_bytes, slot, pid, will_retry.
- * Bytes that are not UTF-8 become U+FFFD in argv there; key is of the bytes.
+ * Append one line, with its newline; out of memory is buf's `failed`.
+ *
+ * The joblog has one line a job, made of its last attempt.  Exitval is -1 of a
+ * job that was ended by us or never started (attempt is NULL then), 127 or 126
+ * if its program was not found or cannot be run; only a job that was ok has 0
+ * for Exitval and Signal.
+ *
+ * The JSON has one object an attempt: seq, key, argv, attempt, status (ok,
+ * failed, cancelled), exit, signal, error, started (RFC 3339, ms), wall_ms,
+ * user_ms, sys_ms, max_rss, stdout_bytes, stderr_bytes, slot, pid, will_retry;
+ * of a job that was never started nothing from `started` on.  Bytes that are
+ * not UTF-8 become U+FFFD in argv there; key is of the bytes.
  */
 void weir__joblog_line(struct weir_buf *buf, const struct weir_exec_job *job,
 		       const struct weir_exec_attempt *attempt);
@@ -24,10 +30,13 @@ void weir__exec_json_line(struct weir_buf *buf, const struct weir_exec_job *job,
 			  const struct weir_exec_attempt *attempt,
 			  const char *error);
 
-/* "exit 3", "killed by SIGSEGV after 0.4s", "timed out after 30s" ...; or "" */
+/*
+ * "exit 3", "killed by SIGSEGV after 412ms", "timed out after 30.0s", "timed out
+ * after 32.0s, killed", "cannot start: Permission denied"; "" if it was ok.
+ */
 void weir__exec_why(char *text, size_t size,
 		    const struct weir_exec_attempt *attempt);
-/* A short reason to count by: "exit 3", "SIGSEGV", "timeout", "not found". */
+/* A reason to count by: "exit 3", "SIGSEGV", "timeout", "not found" ...; "" */
 void weir__exec_reason(char *text, size_t size,
 		       const struct weir_exec_attempt *attempt);
 /* "SIGSEGV", or "signal 64". */
