@@ -53,7 +53,8 @@ extern "C" {
  * and are never reused.
  *
  * FAILED and PERMANENT are for jobs: FAILED may be tried again if the pool's
- * retry policy says so, PERMANENT says that another try cannot help.
+ * retry policy says so, PERMANENT says that another try cannot help, and
+ * CRASHED that the process it ran in died of it (weir/isolate.h).
  */
 #define WEIR_STATUS_TABLE(X)                    \
 	X(OK, 0, "ok")                          \
@@ -66,7 +67,8 @@ extern "C" {
 	X(PERMANENT, 7, "failed for good")      \
 	X(INVAL, 8, "invalid argument")         \
 	X(NOMEM, 9, "out of memory")            \
-	X(SYSTEM, 10, "system call failed")
+	X(SYSTEM, 10, "system call failed")     \
+	X(CRASHED, 11, "crashed")
 
 typedef enum weir_status {
 #define WEIR_STATUS_ENUM(name, value, message) WEIR_##name = value,

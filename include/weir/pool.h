@@ -256,6 +256,15 @@ typedef void weir_worker_wait_fn(void *state, int64_t deadline_ns, bool hungry,
  */
 typedef void weir_worker_wake_fn(void *state, void *user);
 
+/* Where jobs run: on the workers' threads, or in processes of their own. */
+typedef enum weir_isolation {
+	WEIR_ISOLATE_NONE = 0,
+	WEIR_ISOLATE_PROCESS = 1
+} weir_isolation;
+
+struct weir_zygote;          /* weir/isolate.h */
+struct weir_isolate_options; /* the same */
+
 /*
  * How a pool is made.  Start from WEIR_POOL_OPTIONS_INIT (or, from C++ and
  * other languages, weir_pool_options_init()) and set what you need; 0 and
@@ -310,6 +319,13 @@ typedef void weir_worker_wake_fn(void *state, void *user);
  *             it is the fastest way when jobs take a microsecond or two; long
  *             jobs are left to the workers.  Jobs must not mind on which
  *             thread they run.
+ * isolate     WEIR_ISOLATE_PROCESS: each worker has a process for its jobs,
+ *             so that one that crashes is a result and no more; see
+ *             weir/isolate.h.  Plain jobs only, without caller_helps.
+ * zygote      where those processes come from; required for them, and must
+ *             outlive the pool.
+ * isolate_options  limits and the like of those processes, copied; NULL: the
+ *             defaults.
  */
 typedef struct weir_pool_options {
 	size_t size;
@@ -336,6 +352,9 @@ typedef struct weir_pool_options {
 	size_t stack_size;
 	uint32_t batch_max;
 	bool caller_helps;
+	weir_isolation isolate;
+	struct weir_zygote *zygote;
+	const struct weir_isolate_options *isolate_options;
 } weir_pool_options;
 
 WEIR_OPTIONS_TYPE(weir_pool_options)

@@ -46,7 +46,7 @@ typedef struct weir_retry {
 #define WEIR_RETRY_DEFAULT                                           \
 	(WEIR_RETRY_ON(WEIR_FAILED) | WEIR_RETRY_ON(WEIR_TIMEDOUT) | \
 	 WEIR_RETRY_ON(WEIR_BUSY) | WEIR_RETRY_ON(WEIR_NOMEM) |      \
-	 WEIR_RETRY_ON(WEIR_SYSTEM))
+	 WEIR_RETRY_ON(WEIR_SYSTEM) | WEIR_RETRY_ON(WEIR_CRASHED))
 
 /*
  * The delay after the given number of failed attempts.  A pure function, for

@@ -2,8 +2,9 @@
  * weir/weir.h - all of libweir in one line.
  *
  * Each concept has a header of its own, in reading order: base.h (statuses
- * and time), ctx.h, chan.h, retry.h, limit.h, pool.h, job.h, pipeline.h, and
- * typed.h for types on top.  Programs may include just what they use.
+ * and time), ctx.h, chan.h, retry.h, limit.h, pool.h, job.h, isolate.h,
+ * pipeline.h, and typed.h for types on top.  Programs may include just what
+ * they use.
  */
 #ifndef WEIR_WEIR_H
 #define WEIR_WEIR_H
@@ -15,6 +16,7 @@
 #include <weir/limit.h>
 #include <weir/pool.h>
 #include <weir/job.h>
+#include <weir/isolate.h>
 #include <weir/pipeline.h>
 #include <weir/typed.h>
 

@@ -94,8 +94,8 @@ is_armed(const weir_job *job, const struct weir_record *record)
 	       job->ctx && !record->pool->async && weir__ctx_is_fresh(job->ctx);
 }
 
-static void
-disarm_ctx(weir_job *job)
+void
+weir__attempt_disarm(weir_job *job)
 {
 	weir__ctx_unwatch(&job->submit_watch);
 	weir__ctx_unwatch(&job->cancel_watch);
@@ -121,7 +121,9 @@ weir__attempt_begin(weir_job *job, struct weir_record *record, int64_t now_ns)
 	}
 	if (record->result.attempts == 0) {
 		record->result.wait_ns = now_ns - record->accepted_ns;
-		if (record->pool->options.out_size > 0)
+		/* An isolated job has been answered by now, perhaps. */
+		if (record->pool->options.out_size > 0 &&
+		    !record->pool->isolated)
 			memset(record->out, 0, record->pool->options.out_size);
 	}
 	record->simple = false;
@@ -166,6 +168,7 @@ wants_retry(const struct weir_record *record, weir_status status)
 {
 	return record->result.attempts <
 		       weir__retry_attempts_max(record->retry) &&
+	       record->kills < WEIR_POISON_KILLS &&
 	       weir__retry_wants(record->retry, status) &&
 	       weir_ctx_status(record->submit_ctx) == WEIR_OK &&
 	       weir_ctx_status(record->pool->ctx) == WEIR_OK;
@@ -243,7 +246,7 @@ weir__attempt_end(weir_job *job, weir_status status, int64_t run_ns,
 		if (ctx_status != WEIR_OK)
 			status = ctx_status;
 	}
-	disarm_ctx(job);
+	weir__attempt_disarm(job);
 	if (status != WEIR_OK && wants_retry(record, status)) {
 		default_error(record, weir_status_message(status));
 		/* Once on the shelf it may leave the pool before we go on. */

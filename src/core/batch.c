@@ -245,9 +245,8 @@ gather(struct weir_worker *w, size_t from, size_t to, int64_t began_ns,
 	return ended;
 }
 
-/* The largest share of what may be inside, in pull form a fair one. */
-static uint32_t
-batch_most(const weir_pool *pool)
+uint32_t
+weir__batch_most(const weir_pool *pool)
 {
 	uint32_t most = pool->options.batch_max, active, share;
 
@@ -293,7 +292,7 @@ batch_adapt(struct weir_worker *w, size_t jobs, int64_t took_ns,
 		w->batch_hold--;
 	} else if (took_ns < BATCH_SHORT_NS && jobs == w->batch_want &&
 		   jobs < WEIR_BATCH_MAX) {
-		uint32_t most = batch_most(w->pool);
+		uint32_t most = weir__batch_most(w->pool);
 
 		w->batch_want =
 			2 * w->batch_want < most ? 2 * w->batch_want : most;
@@ -360,7 +359,8 @@ weir__batch_loop(struct weir_worker *w)
 	weir__u32_add(&pool->watchful, 1, WEIR_SEQ_CST);
 	weir__pull_set_active(w, true);
 	while ((count = weir__worker_take(w)) > 0) {
-		count = weir__batch_run(w, count);
+		count = pool->isolated ? weir__isolated_run(w, count)
+				       : weir__batch_run(w, count);
 		if (count > 0)
 			pool->ends->give(pool, w, w->batch, count);
 		/* A long job got us written off; here we are again. */

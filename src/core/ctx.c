@@ -294,10 +294,13 @@ weir_ctx_sleep(weir_ctx *ctx, int64_t duration_ns)
 
 	weir__watch_init(&sleeper.watch, sleeper_fire);
 	weir__park_init(&sleeper.park);
+	/* Before the watch looks whether ctx is done: see seat.c. */
+	weir__park_expose(&sleeper.park, ctx);
 	weir__ctx_watch(ctx, &sleeper.watch);
 	weir__park_wait(&sleeper.park,
 			weir__earlier_ns(until_ns, weir_ctx_deadline_ns(ctx)));
 	weir__ctx_unwatch(&sleeper.watch);
+	weir__park_expose(NULL, NULL);
 	return weir_ctx_status(ctx);
 }
 

@@ -41,6 +41,16 @@ weir__options_copy(void *dest, size_t dest_size, const void *src,
 	return true;
 }
 
+/* Plain jobs only, and not on whatever thread is at hand. */
+static bool
+isolation_is_valid(const weir_pool_options *o)
+{
+	if (o->isolate == WEIR_ISOLATE_NONE)
+		return true;
+	return o->isolate == WEIR_ISOLATE_PROCESS && o->zygote && o->run &&
+	       !o->caller_helps;
+}
+
 static bool
 pool_options_are_valid(const weir_pool_options *o)
 {
@@ -54,7 +64,7 @@ pool_options_are_valid(const weir_pool_options *o)
 	       !(o->cancel && o->run) && o->timeout_ns >= 0 &&
 	       o->threads <= WEIR_POOL_WORKERS_MAX &&
 	       o->in_size < SIZE_MAX / 4 && o->out_size < SIZE_MAX / 4 &&
-	       weir__retry_is_valid(&o->retry);
+	       weir__retry_is_valid(&o->retry) && isolation_is_valid(o);
 }
 
 bool
@@ -360,8 +370,10 @@ weir__pool_new(weir_pool **out, const weir_pool_options *options,
 	if (!pool)
 		return WEIR_NOMEM;
 	pool_init_lists(pool);
+	status = weir__isolated_open(pool);
 	weir__mutex_lock(&pool->mu);
-	status = pool_provide_locked(pool, ours.workers);
+	if (status == WEIR_OK)
+		status = pool_provide_locked(pool, ours.workers);
 	weir__mutex_unlock(&pool->mu);
 	if (status == WEIR_OK && !pool->pull)
 		status = weir_ctx_new(&pool->ctx, NULL, WEIR_FOREVER);
@@ -420,6 +432,7 @@ weir_pool_free(weir_pool *pool)
 	weir_assert(weir__pool_inside(pool) == 0);
 	for (uint32_t i = 0; i < pool->worker_count; i++)
 		weir__worker_free(pool->workers[i]);
+	weir__isolated_close(pool);
 	free(pool->workers);
 	weir_ctx_unref(pool->intake_ctx);
 	weir_ctx_unref(pool->ctx);

@@ -7,6 +7,7 @@
  *      pull.c      run and map: jobs from a source, results to a sink
  *      worker.c    a worker's life, and how it waits
  *      batch.c     the loop for plain jobs
+ *      isolated.c  the same for jobs that run in a process
  *      async.c     the loop for asynchronous jobs
  *      attempt.c   one attempt: its context, its verdict, another try
  *      shutdown.c  the three ways to stop
@@ -24,6 +25,7 @@
 #include "base/list.h"
 #include "base/rng.h"
 #include "core/ctx.h"
+#include "core/isolated.h"
 #include "core/wait.h"
 #include "sync/atomic.h"
 #include "sync/clock.h"
@@ -63,7 +65,8 @@ struct weir_record {
 	/* guarded by the pool's mu, but for a record in nobody's books */
 	struct weir_list link;
 	enum weir_place place;
-	bool hurried; /* its submitter gave up while it was in back-off */
+	bool hurried;  /* its submitter gave up while it was in back-off */
+	uint8_t kills; /* owned, and of isolated jobs: so many workers */
 	/* owned, like the block below */
 	bool plain;  /* no time-out, no key, the pool's own retry policy */
 	bool simple; /* plain, no context of a submitter, not begun yet */
@@ -182,7 +185,8 @@ struct weir_worker {
 	uint32_t spare_len;
 	struct weir_list free_slots, busy_slots;
 	struct weir_heap timers;
-	uint64_t current_id; /* for the crash line */
+	uint64_t current_id;    /* for the crash line */
+	struct weir_cell *cell; /* where its jobs run, if they are isolated */
 	void *signal_stack;
 
 	/* how others reach a worker of asynchronous jobs */
@@ -234,6 +238,8 @@ struct weir_pool {
 	void *ends_user; /* last argument of source and sink */
 	size_t payload_size, out_offset, record_stride;
 	bool async, pull;
+	const struct weir_isolator_ops *isolated; /* NULL: jobs are not */
+	struct weir_isolator *isolator;
 
 	struct weir_mutex mu;
 
@@ -631,6 +637,8 @@ bool weir__push_help(weir_pool *pool);
 
 /* Run w->batch[0 .. count - 1]; those that have ended are in front after. */
 size_t weir__batch_run(struct weir_worker *w, size_t count);
+/* The largest batch, in pull form a fair share of what may be inside. */
+uint32_t weir__batch_most(const weir_pool *pool);
 /* Fill in the times of a job that ran in a batch begun and ended then. */
 void weir__batch_conclude(struct weir_record *record, int64_t began_ns,
 			  int64_t share_ns, int64_t now_ns);
@@ -701,6 +709,9 @@ uint32_t weir__worker_share_locked(const weir_pool *pool,
 WEIR_NODISCARD weir_status weir__attempt_begin(weir_job *job,
 					       struct weir_record *record,
 					       int64_t now_ns);
+/* The slot's context is nobody's any more; for a seat, which ends no attempt.
+ */
+void weir__attempt_disarm(weir_job *job);
 /*
  * The attempt has ended.  True if the job has with it; false if it has been
  * put on the shelf for another try, and then counts no more as running.
@@ -710,6 +721,16 @@ WEIR_NODISCARD bool weir__attempt_end(weir_job *job, weir_status status,
 /* Close the books of a job that ends with status and was not running. */
 void weir__record_conclude(struct weir_record *record, weir_status status,
 			   int64_t now_ns);
+
+/* isolated.c; all but open and close for pools with isolated jobs only */
+
+WEIR_NODISCARD weir_status weir__isolated_open(weir_pool *pool);
+void weir__isolated_close(weir_pool *pool);
+/* What stands in for the init and exit callbacks, which run elsewhere. */
+WEIR_NODISCARD weir_status weir__isolated_init(struct weir_worker *w);
+void weir__isolated_exit(struct weir_worker *w);
+/* As weir__batch_run(). */
+size_t weir__isolated_run(struct weir_worker *w, size_t count);
 
 /* shutdown.c */
 

@@ -243,9 +243,11 @@ weir__push_take_locked(weir_pool *pool, struct weir_worker *w, size_t max,
 	weir__push_count_in_locked(pool, w);
 	/*
 	 * A batch only while jobs are short, and while nobody waits who could
-	 * not look after it: its results come together.
+	 * not look after it: its results come together.  One of isolated jobs
+	 * looks after itself.
 	 */
-	if (!weir__pool_is_short(pool) || pool->taken.len > 0)
+	if (!pool->isolated &&
+	    (!weir__pool_is_short(pool) || pool->taken.len > 0))
 		max = 1;
 	/* What a batch has put back since is not going to begin any more. */
 	if (weir__pool_level(pool) >= WEIR_LEVEL_SOON)
@@ -254,7 +256,8 @@ weir__push_take_locked(weir_pool *pool, struct weir_worker *w, size_t max,
 		count = take_sorted_locked(pool, w);
 	else
 		count = take_plain_locked(pool, w, max);
-	weir__push_hold_locked(pool, w, (uint32_t)count);
+	if (!pool->isolated)
+		weir__push_hold_locked(pool, w, (uint32_t)count);
 	queued = weir__pool_queued(pool);
 	*ret_wake = NULL;
 	if (count == 0)

@@ -66,6 +66,8 @@ weir__waitq_wait(struct weir_waitq *q, struct weir_mutex *mu, weir_ctx *ctx,
 	q->len++;
 	weir__mutex_unlock(mu);
 
+	if (ctx)
+		weir__park_expose(&waiter.park, ctx);
 	weir__ctx_watch(ctx, &waiter.watch);
 	if (!q->spin || !weir__park_spin(&waiter.park, q->spin))
 		weir__park_wait_for(&waiter.park,
@@ -73,6 +75,8 @@ weir__waitq_wait(struct weir_waitq *q, struct weir_mutex *mu, weir_ctx *ctx,
 						     weir_ctx_deadline_ns(ctx)),
 				    yields, &cheap);
 	weir__ctx_unwatch(&waiter.watch);
+	if (ctx)
+		weir__park_expose(NULL, NULL);
 	status = weir_ctx_status(ctx);
 
 	weir__mutex_lock(mu);

@@ -512,7 +512,9 @@ weir__worker_live(struct weir_worker *w)
 	weir_status own = WEIR_OK, status;
 
 	weir__worker_enter(w);
-	if (options->init)
+	if (w->pool->isolated)
+		own = weir__isolated_init(w);
+	else if (options->init)
 		own = options->init(w->index, &w->state, options->user);
 	status = report_and_wait(w, own);
 	if (status == WEIR_OK && w->pool->async)
@@ -520,7 +522,9 @@ weir__worker_live(struct weir_worker *w)
 	else if (status == WEIR_OK)
 		weir__batch_loop(w);
 	worker_leave(w);
-	if (own == WEIR_OK && options->exit)
+	if (w->pool->isolated && own == WEIR_OK)
+		weir__isolated_exit(w);
+	else if (own == WEIR_OK && options->exit)
 		options->exit(w->index, w->state, options->user);
 	weir__worker_exit(w);
 	return status;

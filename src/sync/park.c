@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "sync/futex.h"
+#include "sync/thread.h"
 
 #include <weir/base.h>
 
@@ -129,3 +130,37 @@ weir__park_kick(struct weir_park *park)
 	if (!WEIR_MUTATED(PARK_KICK))
 		weir__futex_wake(&park->state);
 }
+
+#ifndef WEIR_CHECKED /* its threads are interrupted by nothing */
+/* Where this thread waits, as far as it lets its own handlers know. */
+struct exposed {
+	struct weir_park *park;
+	const void *to;
+};
+
+WEIR_THREAD_LOCAL(struct exposed, exposed)
+
+void
+weir__park_expose(struct weir_park *park, const void *to)
+{
+	struct exposed *e = exposed();
+
+	/* A handler sees nothing, or both. */
+	e->park = NULL;
+	atomic_signal_fence(memory_order_seq_cst);
+	e->to = to;
+	atomic_signal_fence(memory_order_seq_cst);
+	e->park = park;
+	atomic_signal_fence(memory_order_seq_cst);
+}
+
+void
+weir__park_interrupt(const void *to)
+{
+	struct exposed *e = exposed();
+
+	/* No kick: it is this thread, and a signal ends its sleep. */
+	if (e->park && e->to == to)
+		(void)weir__park_signal(e->park);
+}
+#endif

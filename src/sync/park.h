@@ -84,6 +84,28 @@ weir__park_wait(struct weir_park *park, int64_t deadline_ns)
 }
 
 /*
+ * For handlers of signals, which can take no lock and so find nobody in a
+ * list: this thread is going to wait at park for to, or, with NULL, no more;
+ * and, in a handler, end such a wait of the thread that is interrupted.
+ */
+#ifdef WEIR_CHECKED
+static inline void
+weir__park_expose(struct weir_park *park, const void *to)
+{
+	(void)park;
+	(void)to;
+}
+static inline void
+weir__park_interrupt(const void *to)
+{
+	(void)to;
+}
+#else
+void weir__park_expose(struct weir_park *park, const void *to);
+void weir__park_interrupt(const void *to);
+#endif
+
+/*
  * Signal.  True if the owner is asleep, or about to be, and needs a kick.
  * The park must still be alive here; see README.md.
  */
