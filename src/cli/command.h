@@ -54,6 +54,7 @@ struct weir_command {
 extern const struct weir_command *const weir__commands[];
 
 extern const struct weir_command weir__cmd_fetch;
+extern const struct weir_command weir__cmd_run;
 
 /* `weir` itself, for what stands before a command's name. */
 extern const struct weir_command weir__cmd_weir;

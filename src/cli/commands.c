@@ -6,5 +6,6 @@
 
 const struct weir_command *const weir__commands[] = {
 	&weir__cmd_fetch,
+	&weir__cmd_run,
 	NULL,
 };
