@@ -230,11 +230,16 @@ human_event_locked(struct weir_progress *p, enum weir_progress_kind kind,
 		   const char *subject, const char *what, const char *note)
 {
 	unsigned columns = p->mode == WEIR_PROGRESS_BAR ? columns_of(p) : 0;
-	unsigned field = 35, room, width;
+	unsigned field = 35, room, width, tail;
 	struct weir_buf *buf = &p->events;
 
 	if (columns > 0)
 		field = columns < 68 ? 20 : columns > 118 ? 70 : columns - 48;
+	/* The reason is the news: what it is about makes room for it. */
+	tail = 5 + (unsigned)strlen(what) +
+	       (note ? 2 + (unsigned)strlen(note) : 0);
+	if (columns > 0 && field + tail > columns)
+		field = columns > tail + 16 ? columns - tail : 16;
 	weir__buf_putc(buf, ' ');
 	mark(buf, p, kind);
 	weir__buf_putc(buf, ' ');

@@ -54,7 +54,7 @@ struct weir_items {
 	char why[WEIR_ERROR_MAX]; /* of an error; "" if there was none */
 
 	/* atomic: written by the reader, read by anybody */
-	struct weir_u64 seq;
+	struct weir_u64 seq, total;
 	struct weir_u32 ended;
 };
 
@@ -80,6 +80,8 @@ count_first(struct weir_items *items)
 		items->first_count += *items->sources[0].items[i] ||
 				      !items->options.skip_blank;
 }
+
+static uint64_t rows_of_operands(struct weir_items *items);
 
 weir_status
 weir__items_new(struct weir_items **out,
@@ -114,6 +116,7 @@ weir__items_new(struct weir_items **out,
 				       &items->options);
 	find_groups(items);
 	count_first(items);
+	weir__u64_store(&items->total, rows_of_operands(items), WEIR_RELAXED);
 	*out = items;
 	return WEIR_OK;
 }
@@ -300,8 +303,9 @@ cost_max(const struct weir_items *items)
 	return cost;
 }
 
-uint64_t
-weir__items_total(struct weir_items *items)
+/* How many rows operands make; 0: that is not known. */
+static uint64_t
+rows_of_operands(struct weir_items *items)
 {
 	uint64_t total = 1, size = items->options.max_args;
 
@@ -319,6 +323,25 @@ weir__items_total(struct weir_items *items)
 			    &total))
 			return 0;
 	return total / size + (total % size != 0);
+}
+
+uint64_t
+weir__items_total(struct weir_items *items)
+{
+	return weir__u64_load(&items->total, WEIR_SEQ_CST);
+}
+
+/* A list that is short, and all there, has an end that can be told. */
+static void
+look_ahead(struct weir_items *items)
+{
+	const struct weir_items_options *options = &items->options;
+	uint64_t ahead, seq = weir__u64_load(&items->seq, WEIR_RELAXED);
+
+	if (options->source_count == 1 && items->sources[0].file &&
+	    options->max_args <= 1 && !options->skip_blank &&
+	    weir__lines_ahead(&items->readers[0].lines, &ahead))
+		weir__u64_store(&items->total, seq + ahead, WEIR_SEQ_CST);
 }
 
 /* Which item of source i is part of a step. */
@@ -520,6 +543,8 @@ weir__items_next(struct weir_items *items, struct weir_items_row *ret)
 		what = load(items);
 	if (what == WEIR_ITEMS_ROW)
 		what = fill(items, ret);
+	if (what == WEIR_ITEMS_ROW || what == WEIR_ITEMS_BAD)
+		look_ahead(items);
 	if (what == WEIR_ITEMS_END)
 		weir__u32_store(&items->ended, 1, WEIR_SEQ_CST);
 	if (what == WEIR_ITEMS_ERROR)

@@ -106,7 +106,10 @@ int weir__items_fd(struct weir_items *items);
 /* Rows given so far, and whether that was all. */
 uint64_t weir__items_count(struct weir_items *items, bool *ret_end);
 
-/* How many rows there will be, if that is known without reading; else 0. */
+/*
+ * How many rows there will be, once that is known: of operands at once, of a
+ * list when what is left of it is small and there; else 0.  Any thread.
+ */
 uint64_t weir__items_total(struct weir_items *items);
 
 #endif

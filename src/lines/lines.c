@@ -172,10 +172,49 @@ read_more(struct weir_lines *lines)
 		return WEIR_LINES_ERROR;
 	if (got == 0)
 		return WEIR_LINES_END;
+	lines->fresh = true;
 	lines->end += (size_t)got;
 	if (lines->left >= 0)
 		lines->left -= got;
 	return WEIR_LINES_LINE;
+}
+
+/* Lines between begin and end. */
+static uint64_t
+count_buffered(const struct weir_lines *lines)
+{
+	const char *at = lines->data + lines->begin;
+	const char *end = lines->data + lines->end, *next;
+	uint64_t count = 0;
+
+	for (; at < end; at = next + 1, count++) {
+		next = memchr(at, lines->options.delimiter, (size_t)(end - at));
+		if (!next)
+			return count + 1;
+	}
+	return count;
+}
+
+bool
+weir__lines_ahead(struct weir_lines *lines, uint64_t *ret)
+{
+	ssize_t got = 1;
+
+	if (!lines->fresh || lines->fd < 0 || lines->left >= 0)
+		return false;
+	lines->fresh = false;
+	while (got > 0) {
+		if (lines->end == lines->cap || nothing_there(lines))
+			return false;
+		got = read(lines->fd, lines->data + lines->end,
+			   lines->cap - lines->end);
+		if (got > 0)
+			lines->end += (size_t)got;
+	}
+	/* An error will be met again, and told then. */
+	if (got == 0)
+		*ret = count_buffered(lines);
+	return got == 0;
 }
 
 /*
@@ -226,6 +265,7 @@ give(struct weir_lines *lines, struct weir_line *ret, size_t len)
 	ret->text = lines->data + lines->begin;
 	ret->len = len;
 	ret->number = ++lines->number;
+	ret->is_whole = lines->begin + len < lines->end;
 	if (len <= lines->options.max)
 		return WEIR_LINES_LINE;
 	if (ret->len > WEIR_LINES_LONG_SHOWN)

@@ -46,6 +46,7 @@ struct weir_line {
 	const char *text;
 	size_t len;
 	uint64_t number; /* in its file, from 1 */
+	bool is_whole;   /* it had its delimiter; of LINE */
 };
 
 struct weir_lines {
@@ -56,6 +57,7 @@ struct weir_lines {
 	int fd;        /* -1: none is open */
 	bool may_wait; /* it is no regular file: poll first */
 	bool skipping; /* in a line that was too long */
+	bool fresh;    /* read since weir__lines_ahead() looked */
 	int64_t left;  /* bytes still to read; -1: up to the end */
 	uint64_t number;
 	char *data;
@@ -81,6 +83,13 @@ void weir__lines_close(struct weir_lines *lines);
 
 enum weir_lines_what weir__lines_next(struct weir_lines *lines,
 				      struct weir_line *ret);
+
+/*
+ * How many lines are left, if the rest of the file is small and there: it is
+ * then in memory.  False: that is not known.  Cheap when nothing was read
+ * since the last call.
+ */
+bool weir__lines_ahead(struct weir_lines *lines, uint64_t *ret);
 
 /* What to wait for after NONE, or -1 when nothing is to be awaited. */
 int weir__lines_fd(const struct weir_lines *lines);
