@@ -138,6 +138,11 @@ add_script(struct weir_template *t, const struct weir_template_options *options,
 	const char *place;
 	size_t len;
 
+	add_literal(t, "sh");
+	add_literal(t, "-c");
+	/* Each item is a script of its own. */
+	if (options->count == 0)
+		return WEIR_OK;
 	if (script_has_place(t->script, options->replace, &place, &len)) {
 		reterr->status = WEIR_INVAL;
 		reterr->native = 0;
@@ -147,8 +152,6 @@ add_script(struct weir_template *t, const struct weir_template_options *options,
 			 len > 32 ? 32 : (int)len, place);
 		return WEIR_INVAL;
 	}
-	add_literal(t, "sh");
-	add_literal(t, "-c");
 	add_literal(t, t->script);
 	add_literal(t, "sh");
 	return WEIR_OK;
@@ -181,11 +184,12 @@ take_memory(struct weir_template *t,
 		bytes += strlen(options->words[i]) + 1;
 	t->words = calloc(options->count + 5, sizeof(*t->words));
 	t->pieces = calloc(bytes + 5, sizeof(*t->pieces));
-	if (options->shell)
+	if (options->shell && options->count > 0) {
 		t->script = join_words(options);
-	return t->words && t->pieces && (t->script || !options->shell)
-		       ? WEIR_OK
-		       : WEIR_NOMEM;
+		if (!t->script)
+			return WEIR_NOMEM;
+	}
+	return t->words && t->pieces ? WEIR_OK : WEIR_NOMEM;
 }
 
 /* What the system lets arguments take beside the environment. */
@@ -244,7 +248,7 @@ fill(struct weir_template *t, const struct weir_template_options *options,
 {
 	weir_status status;
 
-	if (options->count == 0)
+	if (options->count == 0 && !options->shell)
 		return refuse(reterr, WEIR_INVAL, "no command is given");
 	if (options->replace && !*options->replace)
 		return refuse(reterr, WEIR_INVAL,

@@ -29,7 +29,8 @@
 struct weir_template;
 
 struct weir_template_options {
-	const char *const *words; /* the command; must stay */
+	/* The command; must stay.  None with shell: each item is a script. */
+	const char *const *words;
 	size_t count;
 	const char *replace; /* in place of {}; NULL: {} */
 	bool shell;
