@@ -233,14 +233,22 @@ output_is_complete(struct weir_exec_run *run)
 	return !out && !err;
 }
 
-/* Watch the pipes that are open.  False: not all of them can be. */
-static bool
-watch_streams(struct weir_exec_run *run)
+/*
+ * Watch the pipes that are open.  Where the system lets us watch nothing more
+ * just now, look every now and then.
+ */
+static void
+watch_all(struct weir_exec_run *run, int64_t now_ns)
 {
 	bool out = weir__exec_watch_stream(run, &run->out);
 	bool err = weir__exec_watch_stream(run, &run->err);
 
-	return out && err;
+	if (out && err && weir__exec_watch_exit(run))
+		return;
+	weir__exec_run_set_timer(run, now_ns + LOOK_AGAIN_NS);
+	(void)weir__exec_stream_read(run, &run->out, false);
+	(void)weir__exec_stream_read(run, &run->err, false);
+	weir__exec_run_look(run, now_ns);
 }
 
 static void
@@ -254,7 +262,8 @@ on_exit_seen(struct weir_exec_run *run, int64_t now_ns)
 	}
 	/* Its exit is known; it would be reported again and again. */
 	weir__exec_unwatch_exit(run);
-	(void)watch_streams(run);
+	(void)weir__exec_watch_stream(run, &run->out);
+	(void)weir__exec_watch_stream(run, &run->err);
 	weir__exec_run_set_timer(run, now_ns + LINGER_NS);
 }
 
@@ -314,6 +323,8 @@ await_start(struct weir_exec_run *run, int64_t now_ns)
 		weir__list_remove(&run->link);
 		weir__list_append(&run->reactor->starting, &run->link);
 	}
+	/* Zombies that we have adopted count, too. */
+	run->reactor->sweep_ns = now_ns;
 	weir__exec_run_set_timer(run, now_ns + run->delay_ns);
 	run->delay_ns = weir__earlier_ns(run->delay_ns * 2, START_DELAY_MAX);
 	return true;
@@ -361,7 +372,6 @@ weir__exec_run_begin(struct weir_exec_run *run, weir_ctx *ctx, weir_job *job,
 	run->command = command;
 	run->outcome = outcome;
 	run->by_us = false;
-	run->killed = false;
 	run->started_ns = weir_now_ns();
 	run->delay_ns = START_DELAY_NS;
 	run->alone_ns = -1;
@@ -428,7 +438,8 @@ weir__exec_run_cancel(struct weir_exec_run *run)
 	run->kill_ns = weir__deadline_ns(
 		now_ns, run->reactor->engine->options.kill_after_ns);
 	signal_group(run, SIGTERM);
-	(void)watch_streams(run);
+	(void)weir__exec_watch_stream(run, &run->out);
+	(void)weir__exec_watch_stream(run, &run->err);
 	weir__exec_run_set_timer(run, run->kill_ns);
 }
 
@@ -446,18 +457,13 @@ weir__exec_run_due(struct weir_exec_run *run, int64_t now_ns)
 	case WEIR_EXEC_STARTING:
 		start(run, now_ns);
 		break;
-	case WEIR_EXEC_RUNNING:
-		if (!watch_streams(run) || !weir__exec_watch_exit(run))
-			weir__exec_run_set_timer(run, now_ns + LOOK_AGAIN_NS);
-		weir__exec_run_look(run, now_ns);
-		break;
 	case WEIR_EXEC_ENDING:
-		if (!run->killed && now_ns >= run->kill_ns)
+		if (now_ns >= run->kill_ns)
 			signal_group(run, SIGKILL);
-		run->killed = now_ns >= run->kill_ns;
-		if (!watch_streams(run) || !weir__exec_watch_exit(run))
-			weir__exec_run_set_timer(run, now_ns + LOOK_AGAIN_NS);
-		weir__exec_run_look(run, now_ns);
+		watch_all(run, now_ns);
+		break;
+	case WEIR_EXEC_RUNNING:
+		watch_all(run, now_ns);
 		break;
 	case WEIR_EXEC_LINGERING:
 		(void)output_is_complete(run);

@@ -286,5 +286,5 @@ weir__child_find(struct weir_buf *ret, const char *name, int dir_fd)
 		return search(ret, name, dir_fd);
 	weir__buf_reset(ret);
 	weir__buf_puts(ret, name);
-	return ret->failed ? ENOMEM : 0;
+	return ret->failed ? ENOMEM : try_path(ret->data, dir_fd);
 }

@@ -69,6 +69,25 @@ pids_have(const struct weir_pids *pids, pid_t pid)
 	return false;
 }
 
+/* The same for those that are sorted. */
+static bool
+is_among(const struct weir_pids *sorted, pid_t pid)
+{
+	size_t from = 0, to = sorted->len;
+
+	while (from < to) {
+		size_t middle = from + (to - from) / 2;
+
+		if (sorted->pids[middle] == pid)
+			return true;
+		if (sorted->pids[middle] < pid)
+			from = middle + 1;
+		else
+			to = middle;
+	}
+	return false;
+}
+
 /* Add the children of thread tid; what cannot be read is not there. */
 static void
 read_children(struct weir_pids *ret, pid_t tid)
@@ -226,14 +245,14 @@ kill_due_locked(struct weir_descendants *d, const struct weir_pids *orphans,
  */
 static void
 reap_adopted(const struct weir_descendants *d, struct weir_pids *children,
-	     size_t from, weir_is_own_fn *is_own, void *user)
+	     size_t from, const struct weir_pids *own)
 {
 	size_t kept = from;
 
 	for (size_t i = from; i < children->len; i++) {
 		pid_t pid = children->pids[i];
 
-		if (pids_have(&d->before, pid) || (is_own && is_own(pid, user)))
+		if (pids_have(&d->before, pid) || (own && is_among(own, pid)))
 			continue;
 		if (waitpid(pid, NULL, WNOHANG) == 0)
 			children->pids[kept++] = pid;
@@ -242,12 +261,13 @@ reap_adopted(const struct weir_descendants *d, struct weir_pids *children,
 }
 
 /* Orphans that still live, and the children of other threads. */
-static void sweep_locked(struct weir_descendants *d, weir_is_own_fn *is_own,
-			 void *user, struct weir_pids *ret_orphans,
+static void sweep_locked(struct weir_descendants *d,
+			 const struct weir_pids *own,
+			 struct weir_pids *ret_orphans,
 			 struct weir_pids *ret_others) WEIR_REQUIRES(d->mu);
 
 static void
-sweep_locked(struct weir_descendants *d, weir_is_own_fn *is_own, void *user,
+sweep_locked(struct weir_descendants *d, const struct weir_pids *own,
 	     struct weir_pids *ret_orphans, struct weir_pids *ret_others)
 {
 	struct weir_pids threads = {0};
@@ -263,21 +283,22 @@ sweep_locked(struct weir_descendants *d, weir_is_own_fn *is_own, void *user,
 			continue;
 		}
 		read_children(ret_orphans, tid);
-		reap_adopted(d, ret_orphans, from, tid == self ? is_own : NULL,
-			     user);
+		reap_adopted(d, ret_orphans, from, tid == self ? own : NULL);
 	}
 	free(threads.pids);
 }
 
 int64_t
-weir__descendants_sweep(struct weir_descendants *d, weir_is_own_fn *is_own,
-			void *user, int64_t now_ns)
+weir__descendants_sweep(struct weir_descendants *d, const pid_t *own,
+			size_t own_count, int64_t now_ns)
 {
 	struct weir_pids orphans = {0}, others = {0};
+	const struct weir_pids started = {(pid_t *)(uintptr_t)own, own_count,
+					  own_count};
 	size_t alive, left;
 
 	weir__mutex_lock(&d->mu);
-	sweep_locked(d, is_own, user, &orphans, &others);
+	sweep_locked(d, &started, &orphans, &others);
 	kill_due_locked(d, &orphans, &others, now_ns);
 	alive = orphans.len;
 	left = d->leftover_len;
@@ -325,6 +346,27 @@ tell_to_end(const struct weir_pids *children, struct weir_pids *told, bool late)
 	}
 }
 
+/*
+ * A list that is read while children end may lack some.  Is it true that there
+ * are none?  As far as it can be told, where there is no /proc.
+ */
+static bool
+are_none(const struct weir_descendants *d)
+{
+	siginfo_t info = {0};
+	struct weir_pids threads = {0};
+	bool blind;
+
+	if (d->before.len > 0)
+		return true;
+	if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) != 0)
+		return true;
+	read_threads(&threads);
+	blind = threads.len == 0;
+	free(threads.pids);
+	return blind;
+}
+
 void
 weir__descendants_end(struct weir_descendants *d, int64_t grace_ns)
 {
@@ -334,8 +376,8 @@ weir__descendants_end(struct weir_descendants *d, int64_t grace_ns)
 	for (;;) {
 		children.len = 0;
 		read_all_children(&children);
-		reap_adopted(d, &children, 0, NULL, NULL);
-		if (children.len == 0)
+		reap_adopted(d, &children, 0, NULL);
+		if (children.len == 0 && are_none(d))
 			break;
 		tell_to_end(&children, &told, weir_now_ns() >= kill_ns);
 		wait_for_some(&children, WAIT_MS_MAX);

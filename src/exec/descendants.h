@@ -24,9 +24,6 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* Is pid one that this thread has started and not yet waited for? */
-typedef bool weir_is_own_fn(pid_t pid, void *user);
-
 struct weir_pids {
 	pid_t *pids;
 	size_t len, cap;
@@ -67,12 +64,12 @@ void weir__descendants_left(struct weir_descendants *d, pid_t group,
 
 /*
  * Reap what this thread has adopted, and what threads have that start no
- * children; KILL the groups that are due.  Gives the time at which to look
+ * children; KILL the groups that are due.  own is what this thread has started
+ * and not yet waited for, sorted.  Gives the time at which to look
  * again, or WEIR_FOREVER if there is nothing to look after.
  */
-int64_t weir__descendants_sweep(struct weir_descendants *d,
-				weir_is_own_fn *is_own, void *user,
-				int64_t now_ns);
+int64_t weir__descendants_sweep(struct weir_descendants *d, const pid_t *own,
+				size_t own_count, int64_t now_ns);
 
 /*
  * End all children of the process: TERM, KILL after grace_ns (0: at once), and

@@ -576,6 +576,7 @@ kill_runs(struct weir_exec_reactor *reactor)
 void
 weir__exec_engine_kill(struct weir_exec_engine *engine)
 {
+	weir_pool_close(engine->pool);
 	weir__u32_store(&engine->killing, 1, WEIR_SEQ_CST);
 	weir__mutex_lock(&engine->reactors_mu);
 	for (uint32_t i = 0; i < engine->threads; i++)

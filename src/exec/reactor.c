@@ -38,6 +38,8 @@
 /* Orphans that have ended are reaped so often, or after so many attempts. */
 #define SWEEP_NS    (1 * WEIR_S)
 #define SWEEP_ENDED 256
+/* How soon to ask the source again that cannot be watched. */
+#define UNWATCHED_NS (10 * WEIR_MS)
 
 enum event_kind {
 	EVENT_EXIT,
@@ -190,15 +192,25 @@ poke_streams(struct weir_exec_reactor *reactor)
 	}
 }
 
-static bool
-is_own(pid_t pid, void *user)
+static int
+compare_pids(const void *a, const void *b)
 {
-	struct weir_exec_reactor *reactor = user;
+	const pid_t *pa = a, *pb = b;
+
+	return (*pa > *pb) - (*pa < *pb);
+}
+
+/* The children that this thread has started; how many. */
+static size_t
+list_own(struct weir_exec_reactor *reactor)
+{
+	size_t count = 0;
 
 	for (size_t i = 0; i < reactor->run_count; i++)
-		if (reactor->runs[i].pid == pid)
-			return true;
-	return false;
+		if (reactor->runs[i].pid != 0)
+			reactor->own[count++] = reactor->runs[i].pid;
+	qsort(reactor->own, count, sizeof(*reactor->own), compare_pids);
+	return count;
 }
 
 /* Look after what children have left behind.  When to do so again. */
@@ -214,7 +226,8 @@ sweep(struct weir_exec_reactor *reactor, int64_t now_ns)
 	reactor->swept_ns = now_ns;
 	reactor->sweep_ended = 0;
 	reactor->sweep_ns = weir__descendants_sweep(
-		&reactor->engine->descendants, is_own, reactor, now_ns);
+		&reactor->engine->descendants, reactor->own, list_own(reactor),
+		now_ns);
 	return reactor->sweep_ns;
 }
 
@@ -267,9 +280,9 @@ watch_source(struct weir_exec_reactor *reactor, int64_t now_ns)
 		if (failed && errno == ENOENT)
 			failed = epoll_ctl(reactor->epoll_fd, EPOLL_CTL_ADD, fd,
 					   &event);
-		/* A file is always readable, and cannot be watched. */
+		/* Such as a file, which is always readable. */
 		if (failed)
-			wait_ns = 0;
+			wait_ns = weir__earlier_ns(wait_ns, UNWATCHED_NS);
 	}
 	return weir__deadline_ns(now_ns, wait_ns);
 }
@@ -353,7 +366,9 @@ runs_init(struct weir_exec_reactor *reactor, size_t count)
 	weir__list_init(&reactor->busy);
 	weir__list_init(&reactor->starting);
 	reactor->runs = calloc(count, sizeof(*reactor->runs));
-	if (!reactor->runs || !weir__heap_reserve(&reactor->timers, count))
+	reactor->own = calloc(count, sizeof(*reactor->own));
+	if (!reactor->runs || !reactor->own ||
+	    !weir__heap_reserve(&reactor->timers, count))
 		return false;
 	reactor->run_count = count;
 	for (size_t i = 0; i < count; i++) {
@@ -413,6 +428,7 @@ reactor_free(struct weir_exec_reactor *reactor)
 	weir__mutex_fini(&reactor->mu);
 	free(reactor->envp);
 	free(reactor->runs);
+	free(reactor->own);
 	free(reactor->stack);
 	free(reactor->buffer);
 	free(reactor);

@@ -61,7 +61,6 @@ struct weir_exec_run {
 	enum weir_exec_phase phase;
 	bool by_us; /* it was told to end, and why */
 	enum weir_exec_end ended_by;
-	bool killed;      /* KILL was sent */
 	int64_t delay_ns; /* until the next try */
 	int64_t alone_ns; /* nobody else runs since; or -1 */
 	int64_t kill_ns;  /* when KILL is due */
@@ -85,6 +84,7 @@ struct weir_exec_reactor {
 	int epoll_fd, wake_fd;
 	struct weir_exec_run *runs;
 	size_t run_count;
+	pid_t *own;          /* pids, sorted, for a look at what is not in it */
 	char **envp;         /* environ's, ours, NULL */
 	char own_env[4][40]; /* WEIR_SEQ=..., and so on */
 	sigset_t mask_before;
