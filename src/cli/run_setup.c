@@ -178,6 +178,8 @@ int
 weir__run_take_options(struct run *run)
 {
 	const struct run_cli_options *o = run->options;
+	bool pipe_ignored;
+	const sigset_t *mask = weir__signals_before(&pipe_ignored);
 	int status;
 
 	run->engine_options = (struct weir_exec_options){
@@ -193,6 +195,8 @@ weir__run_take_options(struct run *run)
 		.kill_after_ns = o->kill_after_ns,
 		.rate = o->rate,
 		.delay_ns = o->delay_ns,
+		.mask = mask,
+		.pipe_ignored = pipe_ignored,
 	};
 	status = check_options(run);
 	if (status < 0)
@@ -436,8 +440,7 @@ weir__run_raise_limit(struct run *run)
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
 		return -1;
-	if (run->engine_options.limits.nofile == 0)
-		run->engine_options.limits.nofile = limit.rlim_cur;
+	run->engine_options.nofile_before = limit.rlim_cur;
 	if (limit.rlim_cur >= need)
 		return -1;
 	if (limit.rlim_max >= need) {

@@ -187,6 +187,13 @@ weir__signals_release(void)
 	weir_assert(status == WEIR_OK);
 }
 
+const sigset_t *
+weir__signals_before(bool *ret_pipe_ignored)
+{
+	*ret_pipe_ignored = pipe_was_ignored;
+	return &mask_before;
+}
+
 void
 weir__signals_restore(void)
 {

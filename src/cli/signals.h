@@ -17,6 +17,8 @@
 #ifndef WEIR_SRC_CLI_SIGNALS_H
 #define WEIR_SRC_CLI_SIGNALS_H
 
+#include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #define WEIR_STOP_GRACE_NS  INT64_C(25000000000) /* --grace's default */
@@ -137,6 +139,17 @@ void weir__signals_wake(void);
  * Returns: nothing.
  */
 void weir__signals_release(void);
+
+/*
+ * How it was before weir__signals_block(), for children: the mask, and whether
+ * PIPE was ignored.
+ *
+ * Waits:   never.
+ * Threads: any, after weir__signals_block().
+ * Owns:    the mask stays ours, and is never changed.
+ * Returns: the mask.
+ */
+const sigset_t *weir__signals_before(bool *ret_pipe_ignored);
 
 /*
  * In a child, before exec: the mask and SIGPIPE as they were for us.
