@@ -161,7 +161,7 @@ static const struct weir_command_example examples[] = {
 	 "for each word, with the output in order"},
 	{"find . -name '*.log' -print0 | weir run -0 -n 100 gzip",
 	 "a hundred at a time, whatever their names"},
-	{"weir run --shell 'grep -c TODO \"$1\" | sort' ::: *.c",
+	{"weir run --shell 'sort \"$1\" | uniq -c' ::: *.c",
 	 "a script, with the item as $1"},
 	{"weir run --log run.jsonl --resume run.jsonl -a jobs.txt ./job {}",
 	 "go on where an earlier run has stopped"},

@@ -115,13 +115,14 @@ long=$(grep -nE '.{101}' README.md CONTRIBUTING.md SECURITY.md CHANGELOG.md \
 	docs/*.md | grep -v '^docs/benchmarks.md:[0-9]*:|' | cut -d: -f1,2)
 check "no line is longer than 100 columns: ${long:-none}" test -z "$long"
 
-run "$WEIR" fetch --help
+"$WEIR" fetch --help >"$out"
+"$WEIR" run --help >>"$out"
 missing=
 for option in $(grep -ohE '`(weir fetch [^`]*)?--[a-z][^`]*`' README.md SECURITY.md |
 	grep -oE -e ' *--[a-z][a-z0-9.-]+' | sort -u); do
 	grep -q -e "^ .*$option\\b" "$out" || missing="$missing $option"
 done
-check "the options of weir fetch that are named exist:${missing:- all}" \
+check "the options that are named exist:${missing:- all}" \
 	test -z "$missing"
 
 missing=
