@@ -8,6 +8,7 @@
 #include "exec/resume.h"
 
 #include "base/hash.h"
+#include "base/json_scan.h"
 #include "base/quote.h"
 #include "base/seen.h"
 #include "exec/log.h"
@@ -16,7 +17,6 @@
 #include "sync/random.h"
 
 #include <errno.h>
-#include <jansson.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,6 +41,12 @@ hash_of(const struct weir_exec_resume *resume, const char *text, size_t len)
 	return weir__hash64(resume->key, text, len);
 }
 
+static uint64_t
+hash_of_key(const struct weir_exec_resume *resume, const char *key)
+{
+	return hash_of(resume, key, WEIR_EXEC_KEY_TEXT - 1);
+}
+
 /*
  * An attempt.  What has failed and was tried again is known by the attempt
  * that followed; if there is none, the run was cut off there and the job is
@@ -49,23 +55,30 @@ hash_of(const struct weir_exec_resume *resume, const char *text, size_t len)
 static bool
 take_object(struct weir_exec_resume *resume, const char *line, size_t len)
 {
-	json_t *object = json_loadb(line, len, 0, NULL);
-	const char *key = json_string_value(json_object_get(object, "key"));
-	const char *status =
-		json_string_value(json_object_get(object, "status"));
-	bool again = json_is_true(json_object_get(object, "will_retry"));
-	bool kept = true;
+	struct weir_json_member m, key = {0}, status = {0};
+	struct weir_json_scan scan;
+	bool again = false;
 
-	if (key && status) {
-		uint64_t hash = hash_of(resume, key, strlen(key));
-
-		if (strcmp(status, "ok") == 0 || strcmp(status, "skipped") == 0)
-			kept = weir__seen_note(&resume->seen, hash, true);
-		else if (strcmp(status, "failed") == 0 && !again)
-			kept = weir__seen_note(&resume->seen, hash, false);
-	}
-	json_decref(object);
-	return kept;
+	weir__json_scan_init(&scan, line, len);
+	while (weir__json_scan_next(&scan, &m))
+		if (weir__json_is(m.name, m.name_len, "key"))
+			key = m;
+		else if (weir__json_is(m.name, m.name_len, "status"))
+			status = m;
+		else if (weir__json_is(m.name, m.name_len, "will_retry"))
+			again = m.value[0] == 't';
+	if (!weir__json_scan_is_whole(&scan) ||
+	    key.value_len != strlen("\"\"") + WEIR_EXEC_KEY_TEXT - 1)
+		return true;
+	if (weir__json_is(status.value, status.value_len, "ok"))
+		return weir__seen_note(&resume->seen,
+				       hash_of_key(resume, key.value + 1),
+				       true);
+	if (weir__json_is(status.value, status.value_len, "failed") && !again)
+		return weir__seen_note(&resume->seen,
+				       hash_of_key(resume, key.value + 1),
+				       false);
+	return true;
 }
 
 /* Is the text up to the next tab a number?  *ret_zero: it is 0. */
@@ -259,7 +272,7 @@ weir__exec_resume_find(const struct weir_exec_resume *resume,
 
 	if (!resume->is_joblog) {
 		weir__exec_key_text(key, &job->key);
-		return find_hash(resume, hash_of(resume, key, strlen(key)));
+		return find_hash(resume, hash_of_key(resume, key));
 	}
 	weir__quote_words(&text, job->argv);
 	if (!text.failed && job->argc > 0)
