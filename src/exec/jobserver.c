@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -76,6 +77,24 @@ is_pipe(int fd)
 	return fd >= 0 && fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode);
 }
 
+/* "3,4", or "-2,-2" where make keeps it for itself. */
+static bool
+read_pair(const char *value, int *ret_read, int *ret_write)
+{
+	char *comma, *end;
+	long first = strtol(value, &comma, 10), second;
+
+	if (comma == value || *comma != ',')
+		return false;
+	second = strtol(comma + 1, &end, 10);
+	if (end == comma + 1 || *end || first > INT_MAX || second > INT_MAX ||
+	    first < INT_MIN || second < INT_MIN)
+		return false;
+	*ret_read = (int)first;
+	*ret_write = (int)second;
+	return true;
+}
+
 /*
  * O_NONBLOCK belongs to what was opened and not to the descriptor: set on
  * make's own it would confuse all others who read from it.
@@ -83,11 +102,10 @@ is_pipe(int fd)
 static weir_status
 open_pipe(struct weir_jobserver *js, const char *value, weir_error *reterr)
 {
-	int read_fd, write_fd, end = 0;
+	int read_fd, write_fd;
 	char path[64];
 
-	if (sscanf(value, "%d,%d%n", &read_fd, &write_fd, &end) != 2 ||
-	    value[end])
+	if (!read_pair(value, &read_fd, &write_fd))
 		return failed(reterr, WEIR_INVAL,
 			      "MAKEFLAGS has a jobserver of an unknown kind",
 			      0);
