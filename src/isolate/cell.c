@@ -261,7 +261,7 @@ press(struct weir_cell *cell, weir_ctx *ctx, int64_t *kill_ns)
 static void
 job_wait(struct weir_cell *cell, struct weir_flight *flight, weir_ctx *ctx)
 {
-	struct pollfd polls[3] = {{cell->socket, POLLIN, 0},
+	struct pollfd polls[3] = {{cell->heard, POLLIN, 0},
 				  {cell->pidfd, POLLIN, 0},
 				  {cell->wake, POLLIN, 0}};
 	int64_t kill_ns = WEIR_FOREVER, until_ns;
@@ -279,6 +279,9 @@ job_wait(struct weir_cell *cell, struct weir_flight *flight, weir_ctx *ctx)
 		else if (polls[0].revents &&
 			 !weir__flight_collect(cell, flight))
 			cell->blame = WEIR_BLAME_GARBAGE;
+		/* Nobody can say anything there any more. */
+		else if ((polls[0].revents & (POLLIN | POLLHUP)) == POLLHUP)
+			polls[0].fd = -1;
 		polls[0].revents = polls[1].revents = 0;
 	}
 }
@@ -314,22 +317,35 @@ weir__cell_finish(struct weir_cell *cell, struct weir_call *call, weir_ctx *ctx)
 	}
 }
 
-/* How many jobs of this size are sent together. */
-static size_t
-batch_max(const struct weir_worker_spec *spec)
-{
-	size_t each = spec->in_size + spec->out_size + 512;
+/* Half of what a pipe holds at least, so that nobody ever waits to write. */
+#define BATCH_BYTES ((size_t)32 * 1024)
 
-	if (each >= WEIR_INLINE_MAX)
-		return 1;
-	each = WEIR_INLINE_MAX / each;
-	return each < WEIR_BATCH_MAX ? each : WEIR_BATCH_MAX;
+/* How large are messages, and how many jobs go together? */
+static void
+measure(struct weir_cell *cell)
+{
+	size_t in = cell->spec.in_size, out = cell->spec.out_size;
+
+	cell->small = weir__sizes_are_small(in, out);
+	cell->record = sizeof(struct weir_job_frame);
+	cell->batch_max = 1;
+	if (cell->small) {
+		cell->record = weir__record_size(in, out);
+		cell->batch_max = BATCH_BYTES / (cell->record + WEIR_ERROR_MAX);
+		if (cell->batch_max > WEIR_BATCH_MAX)
+			cell->batch_max = WEIR_BATCH_MAX;
+	}
+	if (out > WEIR_INLINE_MAX)
+		out = 0;
+	cell->answer_max =
+		sizeof(struct weir_answer_frame) + out + WEIR_ERROR_MAX + 1;
 }
 
 static void
 cell_destroy(struct weir_cell *cell)
 {
 	weir__fd_close(&cell->wake);
+	free(cell->records);
 	free(cell->answers);
 	free(cell);
 }
@@ -339,7 +355,6 @@ weir__cell_new(struct weir_isolator *isolator, uint32_t worker,
 	       struct weir_cell **out)
 {
 	struct weir_cell *cell = calloc(1, sizeof(*cell));
-	size_t inside = isolator->spec.out_size;
 	char text[WEIR_ERROR_MAX];
 	weir_status status;
 
@@ -349,17 +364,14 @@ weir__cell_new(struct weir_isolator *isolator, uint32_t worker,
 	cell->spec = isolator->spec;
 	cell->spec.worker = worker;
 	cell->pidfd = cell->socket = cell->far = cell->bell = cell->statm = -1;
+	cell->jobs = cell->heard = -1;
 	weir__watch_init(&cell->watch, watch_fire);
-	cell->batch_max = batch_max(&cell->spec);
-	if (inside > WEIR_INLINE_MAX)
-		inside = 0;
-	cell->answer_max = (sizeof(struct weir_answer_frame) + inside +
-			    WEIR_ERROR_MAX + _Alignof(max_align_t)) /
-			   _Alignof(max_align_t) * _Alignof(max_align_t);
+	measure(cell);
+	cell->records = calloc(cell->batch_max, cell->record);
 	cell->answers = calloc(cell->batch_max, cell->answer_max);
 	cell->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	status = WEIR_SYSTEM;
-	if (!cell->answers)
+	if (!cell->records || !cell->answers)
 		status = WEIR_NOMEM;
 	else if (cell->wake >= 0)
 		status = weir__process_start(cell, text);

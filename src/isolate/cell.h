@@ -22,17 +22,23 @@ struct weir_cell {
 	/* fixed at creation */
 	struct weir_isolator *isolator;
 	struct weir_worker_spec spec;
+	bool small;       /* jobs go through pipes, as records */
 	size_t batch_max; /* jobs that fit on the way together */
 	int wake;         /* written by the watch */
 	struct weir_watch watch;
+	size_t record;     /* bytes of a job in the pipe */
+	char *records;     /* room for batch_max of them */
 	size_t answer_max; /* bytes of an answer, one byte more than may be */
 	char *answers;     /* room for batch_max of them */
 
 	/* one process; pid 0: there is none */
 	pid_t pid;
 	int pidfd;
-	int socket;   /* ours */
-	int far;      /* the process's own end, to take back what it has not */
+	int socket;         /* ours */
+	int far;            /* where it takes jobs, to take them back there */
+	int jobs;           /* a pipe, if jobs are small; else -1 */
+	int heard;          /* answers: another pipe, or the socket again */
+	size_t answers_len; /* bytes in answers of one that is not all there */
 	int bell;     /* an eventfd: the last of a batch has been answered */
 	int statm;    /* of /proc, if its size matters */
 	uint32_t seq; /* of the next job */

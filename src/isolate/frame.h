@@ -21,6 +21,11 @@
 
 /* Payloads up to this size go inside of the frame, larger ones in a memfd. */
 #define WEIR_INLINE_MAX ((size_t)64 * 1024)
+/*
+ * Jobs that need no more than this, in and out together, go through pipes, as
+ * records: one is written and read in one piece (PIPE_BUF).
+ */
+#define WEIR_RECORD_MAX ((size_t)3 * 1024)
 
 /* Unlikely as the first word of anything else. */
 enum weir_frame_kind {
@@ -53,8 +58,27 @@ struct weir_answer_frame {
 	uint32_t seq;
 	uint32_t status;
 	uint32_t flags;
+	uint32_t text_len;
 	int64_t retry_after_ns;
 };
+
+/* Bytes of a record: frame, input and output, rounded up. */
+static inline size_t
+weir__record_size(size_t in_size, size_t out_size)
+{
+	size_t all = sizeof(struct weir_job_frame) + in_size + out_size;
+
+	return (all + _Alignof(max_align_t) - 1) / _Alignof(max_align_t) *
+	       _Alignof(max_align_t);
+}
+
+/* Do the jobs of a pool go through pipes? */
+static inline bool
+weir__sizes_are_small(size_t in_size, size_t out_size)
+{
+	return in_size <= WEIR_RECORD_MAX && out_size <= WEIR_RECORD_MAX &&
+	       in_size + out_size <= WEIR_RECORD_MAX;
+}
 
 /* From it: init has run, and how it went. */
 struct weir_ready_frame {
@@ -86,10 +110,11 @@ struct weir_worker_spec {
 
 enum weir_zygote_op { WEIR_ZYGOTE_SPAWN, WEIR_ZYGOTE_REAP };
 
-/* To the zygote; with SPAWN come the process's socket and its bell. */
+/* To the zygote; with SPAWN come the process's descriptors. */
 struct weir_zygote_request {
 	uint32_t op;
-	pid_t pid; /* REAP: of a process that has ended */
+	pid_t pid;         /* REAP: of a process that has ended */
+	uint32_t fd_count; /* SPAWN */
 	struct weir_worker_spec spec;
 };
 
@@ -102,7 +127,15 @@ struct weir_zygote_reply {
 };
 
 /* Where a worker's process finds its descriptors. */
-enum { WEIR_WORKER_SOCKET = 3, WEIR_WORKER_BELL = 4, WEIR_WORKER_FREE = 5 };
+enum {
+	WEIR_WORKER_SOCKET = 3,
+	WEIR_WORKER_BELL,
+	WEIR_WORKER_JOBS,    /* pipes, if jobs are small */
+	WEIR_WORKER_ANSWERS, /* ... */
+	WEIR_WORKER_END
+};
+
+#define WEIR_WORKER_FDS (WEIR_WORKER_END - WEIR_WORKER_SOCKET)
 
 /*
  * With what a process exits that cannot start, or has lost its socket: then
@@ -117,8 +150,8 @@ void weir__fd_close(int *fd);
 
 /* errno values, or 0; ESRCH: the zygote has ended. */
 int weir__zygote_spawn(struct weir_zygote *zygote,
-		       const struct weir_worker_spec *spec, int socket,
-		       int bell, pid_t *ret_pid, int *ret_pidfd);
+		       const struct weir_worker_spec *spec, const int *fds,
+		       size_t fd_count, pid_t *ret_pid, int *ret_pidfd);
 int weir__zygote_reap(struct weir_zygote *zygote, pid_t pid, int *ret_status,
 		      struct rusage *ret_usage);
 

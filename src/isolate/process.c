@@ -28,6 +28,10 @@
 static void
 forget(struct weir_cell *cell)
 {
+	if (cell->small)
+		weir__fd_close(&cell->heard);
+	cell->heard = -1;
+	weir__fd_close(&cell->jobs);
 	weir__fd_close(&cell->pidfd);
 	weir__fd_close(&cell->socket);
 	weir__fd_close(&cell->far);
@@ -36,17 +40,65 @@ forget(struct weir_cell *cell)
 	cell->pid = 0;
 }
 
+/*
+ * Pipes for small jobs.  Neither of us may wait in the one we both read, so
+ * it does not wait; the process, which alone writes answers, may.
+ */
 static int
-channels_open(struct weir_cell *cell)
+pipes_open(struct weir_cell *cell, int *fds)
+{
+	int ends[2];
+
+	if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0)
+		return errno;
+	fds[2] = ends[0];
+	cell->jobs = ends[1];
+	if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0)
+		return errno;
+	cell->heard = ends[0];
+	fds[3] = ends[1];
+	return fcntl(fds[3], F_SETFL, 0) != 0 ? errno : 0;
+}
+
+/* All that joins us to a process; what is its alone goes into fds. */
+static int
+channels_open(struct weir_cell *cell, int *fds)
 {
 	int ends[2];
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
 		return errno;
 	cell->socket = ends[0];
-	cell->far = ends[1];
+	fds[0] = ends[1];
 	cell->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	return cell->bell < 0 ? errno : 0;
+	if (cell->bell < 0)
+		return errno;
+	fds[1] = cell->bell;
+	if (cell->small)
+		return pipes_open(cell, fds);
+	cell->heard = cell->socket;
+	return 0;
+}
+
+/* A process, and what it is to have of that; an errno value. */
+static int
+spawn(struct weir_cell *cell)
+{
+	int fds[WEIR_WORKER_FDS] = {-1, -1, -1, -1};
+	size_t count = cell->small ? WEIR_WORKER_FDS : 2;
+	int error = channels_open(cell, fds);
+
+	if (error == 0)
+		error = weir__zygote_spawn(cell->isolator->zygote, &cell->spec,
+					   fds, count, &cell->pid,
+					   &cell->pidfd);
+	/* The end that it takes jobs from is kept. */
+	cell->far = fds[cell->small ? 2 : 0];
+	fds[cell->small ? 2 : 0] = -1;
+	weir__fd_close(&fds[0]);
+	weir__fd_close(&fds[2]);
+	weir__fd_close(&fds[3]);
+	return error;
 }
 
 static void
@@ -118,15 +170,12 @@ weir_status
 weir__process_start(struct weir_cell *cell, char *text)
 {
 	struct weir_ready_frame ready;
-	int error = channels_open(cell);
+	int error = spawn(cell);
 
-	if (error == 0)
-		error = weir__zygote_spawn(cell->isolator->zygote, &cell->spec,
-					   cell->far, cell->bell, &cell->pid,
-					   &cell->pidfd);
 	if (error != 0)
 		return start_failed(cell, error, text);
 	cell->answered = cell->sized_at = 0;
+	cell->answers_len = 0;
 	cell->sized_ns = 0;
 	cell->blame = WEIR_BLAME_NONE;
 	memset(&cell->note, 0, sizeof(cell->note));
@@ -175,6 +224,10 @@ weir__process_bury(struct weir_cell *cell, struct weir_cause *cause)
 	cause->kill_after_ns = cell->spec.limits.kill_after_ns;
 	cause->memory_max = cell->spec.limits.memory_max;
 	cause->cpu_s_max = cell->spec.limits.cpu_s_max;
+	/* Where answers do not come by the socket, a note still does. */
+	if (cell->small)
+		(void)!recv(cell->socket, &cell->note, sizeof(cell->note),
+			    MSG_DONTWAIT);
 	cause->note = cell->note;
 	/* What it has started, too; it itself has ended, or is killed. */
 	weir__process_signal(cell, SIGKILL);
@@ -189,11 +242,16 @@ weir__process_bury(struct weir_cell *cell, struct weir_cause *cause)
 void
 weir__process_end(struct weir_cell *cell)
 {
-	static const struct weir_job_frame quit = {.kind = WEIR_FRAME_QUIT};
+	struct weir_job_frame *quit = (void *)cell->records;
 	struct weir_cause cause;
+	ssize_t n;
 
-	if (send(cell->socket, &quit, sizeof(quit),
-		 MSG_NOSIGNAL | MSG_DONTWAIT) == sizeof(quit))
+	memset(quit, 0, cell->record);
+	quit->kind = WEIR_FRAME_QUIT;
+	n = cell->small ? write(cell->jobs, quit, cell->record)
+			: send(cell->socket, quit, sizeof(*quit),
+			       MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (n > 0)
 		(void)await_end(cell, weir_now_ns() +
 					      cell->spec.limits.kill_after_ns);
 	weir__process_bury(cell, &cause);

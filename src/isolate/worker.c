@@ -25,6 +25,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,6 +39,7 @@ struct process {
 	const struct weir_worker_spec *spec;
 	struct weir_seat *seat;
 	void *state;
+	bool small;                 /* jobs are records, in pipes */
 	size_t job_max, answer_max; /* bytes of a message */
 	struct weir_job_frame *job;
 	struct weir_answer_frame *answer;
@@ -186,8 +188,10 @@ process_alloc(struct process *p)
 	size_t both = spec->in_size + spec->out_size;
 	size_t out = spec->out_size > WEIR_INLINE_MAX ? 0 : spec->out_size;
 
-	p->job_max = sizeof(*p->job) +
-		     (both > WEIR_INLINE_MAX ? WEIR_INLINE_MAX : both);
+	p->small = weir__sizes_are_small(spec->in_size, spec->out_size);
+	p->job_max = weir__record_size(spec->in_size, spec->out_size);
+	if (p->job_max > sizeof(*p->job) + WEIR_INLINE_MAX)
+		p->job_max = sizeof(*p->job) + WEIR_INLINE_MAX;
 	p->answer_max = sizeof(*p->answer) + out + WEIR_ERROR_MAX;
 	p->job = calloc(1, p->job_max);
 	p->answer = calloc(1, p->answer_max);
@@ -251,7 +255,8 @@ payload_open(struct process *p, size_t size, int fd, struct payload *ret)
 		       weir__payload_is_sound(fd, in + (again ? out : 0)) &&
 		       weir__payload_read(fd, 0, p->large,
 					  in + (again ? out : 0));
-	if (size != in + (again ? out : 0))
+	if (size !=
+	    (p->small ? p->job_max - sizeof(*p->job) : in + (again ? out : 0)))
 		return false;
 	if (p->large)
 		memcpy(p->large, behind, size);
@@ -288,9 +293,10 @@ answer_send(struct process *p, const struct weir_call *call, const void *out)
 		text = strlen(call->error);
 		memcpy((char *)answer + size, call->error, text);
 	}
+	answer->text_len = (uint32_t)text;
 	piece = (struct iovec){answer, size + text};
-	n = fd < 0 ? send(WEIR_WORKER_SOCKET, answer, size + text, MSG_NOSIGNAL)
-		   : weir__payload_send(WEIR_WORKER_SOCKET, &piece, 1, fd, 0);
+	n = p->small ? write(WEIR_WORKER_ANSWERS, answer, size + text)
+		     : weir__payload_send(WEIR_WORKER_SOCKET, &piece, 1, fd, 0);
 	weir__fd_close(&fd);
 	return n == (ssize_t)(size + text);
 }
@@ -320,6 +326,22 @@ job_run(struct process *p, size_t size, int fd)
 		eventfd_write(WEIR_WORKER_BELL, 1) == 0);
 }
 
+/*
+ * A record from the pipe, which does not wait: the program reads there, too,
+ * when it takes jobs back, and it must not.
+ */
+static ssize_t
+record_read(struct process *p)
+{
+	struct pollfd polls = {WEIR_WORKER_JOBS, POLLIN, 0};
+	ssize_t n;
+
+	while ((n = read(WEIR_WORKER_JOBS, p->job, p->job_max)) < 0 &&
+	       (errno == EAGAIN || errno == EINTR))
+		(void)poll(&polls, 1, -1);
+	return n;
+}
+
 /* The next message; how many bytes, or 0 if there will be none. */
 static size_t
 job_receive(struct process *p, int *ret_fd)
@@ -327,10 +349,13 @@ job_receive(struct process *p, int *ret_fd)
 	ssize_t n;
 
 	*ret_fd = -1;
+	if (p->small) {
+		n = record_read(p);
+		return n > 0 ? (size_t)n : 0;
+	}
 	do
-		n = p->large ? weir__payload_receive(WEIR_WORKER_SOCKET, p->job,
-						     p->job_max, ret_fd, 0)
-			     : recv(WEIR_WORKER_SOCKET, p->job, p->job_max, 0);
+		n = weir__payload_receive(WEIR_WORKER_SOCKET, p->job,
+					  p->job_max, ret_fd, 0);
 	while (n < 0 && errno == EINTR);
 	return n > 0 ? (size_t)n : 0;
 }

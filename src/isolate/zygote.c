@@ -80,14 +80,14 @@ weir__fd_close(int *fd)
 	*fd = -1;
 }
 
-/* One message with up to two descriptors; false: there is nobody any more. */
+/* One message with a few descriptors; false: there is nobody any more. */
 static bool
 message_send(int socket, const void *data, size_t size, const int *fds,
 	     size_t fd_count)
 {
 	union {
 		struct cmsghdr align;
-		char space[CMSG_SPACE(2 * sizeof(int))];
+		char space[CMSG_SPACE(WEIR_WORKER_FDS * sizeof(int))];
 	} control = {0};
 	struct iovec piece = {(void *)(uintptr_t)data, size};
 	struct msghdr message = {.msg_iov = &piece, .msg_iovlen = 1};
@@ -109,14 +109,13 @@ message_send(int socket, const void *data, size_t size, const int *fds,
 	return n == (ssize_t)size;
 }
 
-/* The same the other way; ret_fds are -1 where none came. */
+/* The same the other way; ret_fds, for WEIR_WORKER_FDS, are -1 without one. */
 static bool
-message_receive(int socket, void *data, size_t size, int *ret_fds,
-		size_t fd_count)
+message_receive(int socket, void *data, size_t size, int *ret_fds)
 {
 	union {
 		struct cmsghdr align;
-		char space[CMSG_SPACE(2 * sizeof(int))];
+		char space[CMSG_SPACE(WEIR_WORKER_FDS * sizeof(int))];
 	} control = {0};
 	struct iovec piece = {data, size};
 	struct msghdr message = {.msg_iov = &piece,
@@ -126,15 +125,14 @@ message_receive(int socket, void *data, size_t size, int *ret_fds,
 	struct cmsghdr *head;
 	ssize_t n;
 
-	for (size_t i = 0; i < fd_count; i++)
+	for (size_t i = 0; i < WEIR_WORKER_FDS; i++)
 		ret_fds[i] = -1;
 	do
 		n = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
 	while (n < 0 && errno == EINTR);
 	head = n == (ssize_t)size ? CMSG_FIRSTHDR(&message) : NULL;
-	if (head && head->cmsg_type == SCM_RIGHTS &&
-	    head->cmsg_len == CMSG_LEN(fd_count * sizeof(int)))
-		memcpy(ret_fds, CMSG_DATA(head), fd_count * sizeof(int));
+	if (head && head->cmsg_type == SCM_RIGHTS)
+		memcpy(ret_fds, CMSG_DATA(head), head->cmsg_len - CMSG_LEN(0));
 	return n == (ssize_t)size;
 }
 
@@ -168,18 +166,19 @@ brood_remove(struct brood *brood, pid_t pid)
 			brood->pids[i] = brood->pids[--brood->count];
 }
 
-/* Move two descriptors to where they are expected and close the others. */
+/* Move these to where they are expected, and close all others. */
 static void
-settle_fds(int first, int second)
+settle_fds(const int *fds, size_t count)
 {
-	int high = fcntl(first, F_DUPFD_CLOEXEC, WEIR_WORKER_FREE);
-	int higher = fcntl(second, F_DUPFD_CLOEXEC, WEIR_WORKER_FREE);
+	int high[WEIR_WORKER_FDS];
 
-	if (high < 0 || higher < 0 ||
-	    dup3(high, WEIR_WORKER_SOCKET, O_CLOEXEC) < 0 ||
-	    dup3(higher, WEIR_WORKER_BELL, O_CLOEXEC) < 0)
-		_exit(WEIR_WORKER_LOST);
-	close_range(WEIR_WORKER_FREE, ~0U, 0);
+	for (size_t i = 0; i < count; i++)
+		high[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, WEIR_WORKER_END);
+	for (size_t i = 0; i < count; i++)
+		if (high[i] < 0 ||
+		    dup3(high[i], WEIR_WORKER_SOCKET + (int)i, O_CLOEXEC) < 0)
+			_exit(WEIR_WORKER_LOST);
+	close_range(WEIR_WORKER_SOCKET + (unsigned)count, ~0U, 0);
 }
 
 /* As in a program that has just been started. */
@@ -207,7 +206,7 @@ spawn(struct brood *brood, const struct weir_zygote_request *request,
 	}
 	pid = fork();
 	if (pid == 0) {
-		settle_fds(fds[0], fds[1]);
+		settle_fds(fds, request->fd_count);
 		free(brood->pids);
 		weir__worker_process(&request->spec, self);
 	}
@@ -246,10 +245,10 @@ serve(struct brood *brood, int control)
 {
 	struct weir_zygote_request request;
 	struct weir_zygote_reply reply = {0};
-	int fds[2], pidfd = -1;
+	int fds[WEIR_WORKER_FDS], pidfd = -1;
 	bool sent;
 
-	if (!message_receive(control, &request, sizeof(request), fds, 2))
+	if (!message_receive(control, &request, sizeof(request), fds))
 		return false;
 	if (request.op == WEIR_ZYGOTE_SPAWN)
 		spawn(brood, &request, fds, &reply, &pidfd);
@@ -257,8 +256,8 @@ serve(struct brood *brood, int control)
 		reap(brood, &request, &reply);
 	sent = message_send(control, &reply, sizeof(reply), &pidfd,
 			    pidfd >= 0 ? 1 : 0);
-	weir__fd_close(&fds[0]);
-	weir__fd_close(&fds[1]);
+	for (size_t i = 0; i < WEIR_WORKER_FDS; i++)
+		weir__fd_close(&fds[i]);
 	weir__fd_close(&pidfd);
 	return sent;
 }
@@ -276,7 +275,7 @@ zygote_process(int control, int program)
 	(void)prctl(PR_SET_NAME, "weir-zygote");
 	reset_signals();
 	(void)dup2(null, STDIN_FILENO);
-	settle_fds(control, program);
+	settle_fds((const int[]){control, program}, 2);
 	for (;;) {
 		if (poll(polls, 2, -1) < 0)
 			continue;
@@ -377,31 +376,32 @@ weir_zygote_free(weir_zygote *base)
 /* One request and its reply; an errno value. */
 static int
 ask(struct weir_zygote *base, const struct weir_zygote_request *request,
-    const int *fds, size_t fd_count, struct weir_zygote_reply *reply,
-    int *ret_fd)
+    const int *fds, struct weir_zygote_reply *reply, int *ret_fd)
 {
 	struct zygote *zygote = (struct zygote *)base;
+	int came[WEIR_WORKER_FDS];
 	bool answered;
 
 	weir__mutex_lock(&zygote->mu);
-	answered = message_send(zygote->control, request, sizeof(*request), fds,
-				fd_count) &&
-		   message_receive(zygote->control, reply, sizeof(*reply),
-				   ret_fd, 1);
+	answered =
+		message_send(zygote->control, request, sizeof(*request), fds,
+			     request->fd_count) &&
+		message_receive(zygote->control, reply, sizeof(*reply), came);
 	weir__mutex_unlock(&zygote->mu);
+	*ret_fd = answered ? came[0] : -1;
 	return answered ? reply->error : ESRCH;
 }
 
 int
 weir__zygote_spawn(struct weir_zygote *zygote,
-		   const struct weir_worker_spec *spec, int socket, int bell,
-		   pid_t *ret_pid, int *ret_pidfd)
+		   const struct weir_worker_spec *spec, const int *fds,
+		   size_t fd_count, pid_t *ret_pid, int *ret_pidfd)
 {
 	struct weir_zygote_request request = {.op = WEIR_ZYGOTE_SPAWN,
+					      .fd_count = (uint32_t)fd_count,
 					      .spec = *spec};
 	struct weir_zygote_reply reply;
-	int fds[2] = {socket, bell}, pidfd = -1;
-	int error = ask(zygote, &request, fds, 2, &reply, &pidfd);
+	int pidfd, error = ask(zygote, &request, fds, &reply, &pidfd);
 
 	/* It was made, and no descriptor was left here to hold it by. */
 	if (error == 0 && pidfd < 0) {
@@ -423,7 +423,7 @@ weir__zygote_reap(struct weir_zygote *zygote, pid_t pid, int *ret_status,
 	struct weir_zygote_request request = {.op = WEIR_ZYGOTE_REAP,
 					      .pid = pid};
 	struct weir_zygote_reply reply;
-	int no_fd, error = ask(zygote, &request, NULL, 0, &reply, &no_fd);
+	int no_fd, error = ask(zygote, &request, NULL, &reply, &no_fd);
 
 	if (error != 0)
 		return error;
