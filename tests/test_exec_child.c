@@ -52,11 +52,15 @@ run_with(const struct weir_child_setup *setup, const char *const *argv,
 	CHECK_EQ_INT(failed, 0);
 	REQUIRE(failed == 0);
 	(void)close(ends[1]);
-	while ((got = read(ends[0], ret + len, size - 1 - len)) > 0)
-		len += (size_t)got;
+	while ((got = read(ends[0], ret + len, size - 1 - len)) != 0) {
+		if (got > 0)
+			len += (size_t)got;
+		REQUIRE(got > 0 || errno == EINTR);
+	}
 	ret[len] = '\0';
 	(void)close(ends[0]);
-	CHECK_EQ_INT(waitpid(child.pid, &status, 0), child.pid);
+	while (waitpid(child.pid, &status, 0) != child.pid)
+		REQUIRE(errno == EINTR);
 	(void)close(child.pidfd);
 	return status;
 }

@@ -497,13 +497,26 @@ TEST(ends, with_too_few_descriptors_there_are_fewer_at_a_time)
 static void
 be_nobody(rlim_t processes)
 {
-	struct rlimit limit = {processes, processes};
+	struct rlimit limit;
 	uid_t uid = 54321 + (uid_t)getpid();
 
 	if (geteuid() != 0)
 		SKIP("needs another user to be limited");
+	REQUIRE(getrlimit(RLIMIT_NPROC, &limit) == 0);
+	limit.rlim_cur = processes;
 	REQUIRE(setrlimit(RLIMIT_NPROC, &limit) == 0);
 	REQUIRE(setgroups(0, NULL) == 0 && setresuid(uid, uid, uid) == 0);
+}
+
+/* A leak checker needs a process of its own. */
+static void
+unlimit_processes(void)
+{
+	struct rlimit limit;
+
+	REQUIRE(getrlimit(RLIMIT_NPROC, &limit) == 0);
+	limit.rlim_cur = limit.rlim_max;
+	REQUIRE(setrlimit(RLIMIT_NPROC, &limit) == 0);
 }
 
 TEST(ends, with_too_few_processes_there_are_fewer_at_a_time)
@@ -514,6 +527,7 @@ TEST(ends, with_too_few_processes_there_are_fewer_at_a_time)
 	be_nobody(5);
 	CHECK_EQ_INT(bench_run(&b), WEIR_OK);
 	check_napping(&b);
+	unlimit_processes();
 	bench_fini(&b);
 }
 
@@ -527,6 +541,7 @@ TEST_LIMIT(ends, a_shortage_that_does_not_end_fails_the_attempt, 60)
 	CHECK_EQ_INT(b.seen[0].status, WEIR_EXEC_FAILED);
 	CHECK_EQ_INT(b.seen[0].last.end, WEIR_EXEC_UNSTARTED);
 	CHECK_EQ_INT(b.seen[0].last.error, EAGAIN);
+	unlimit_processes();
 	bench_fini(&b);
 }
 
@@ -541,6 +556,7 @@ TEST(ends, who_waits_to_be_started_can_be_handed_back)
 	CHECK(b.seen[0].handed_back);
 	CHECK_EQ_INT(b.attempts, 0);
 	weir_ctx_unref(b.ctx);
+	unlimit_processes();
 	bench_fini(&b);
 }
 

@@ -33,6 +33,22 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+/*
+ * ThreadSanitizer takes every clone() for a fork(), after which it minds this
+ * thread no more.  Its wrapper does not know this name of the same function.
+ */
+#if defined(__SANITIZE_THREAD__)
+#define UNDER_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define UNDER_TSAN 1
+#endif
+#endif
+#ifdef UNDER_TSAN
+int __clone(int (*fn)(void *), void *stack, int flags, void *arg, ...);
+#define clone __clone
+#endif
+
 /* For all that runs in the child. */
 #define CHILD_SIDE                                                    \
 	__attribute__((no_sanitize("address"), no_sanitize("thread"), \
