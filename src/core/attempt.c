@@ -111,7 +111,10 @@ weir__attempt_begin(weir_job *job, struct weir_record *record, int64_t now_ns)
 	weir_assert(!job->record && record->place == WEIR_PLACE_HELD);
 	weir__ctx_unwatch(&record->watch); /* if it comes from back-off */
 	if (!is_armed(job, record)) {
-		status = weir_ctx_status(record->submit_ctx);
+		/* An isolated job is under way: its context is done at once. */
+		status = record->pool->isolated
+				 ? WEIR_OK
+				 : weir_ctx_status(record->submit_ctx);
 		if (status == WEIR_OK || WEIR_MUTATED(ATTEMPT_DEAD_CTX))
 			status = arm_ctx(job, record, now_ns);
 		if (status != WEIR_OK) {

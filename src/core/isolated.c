@@ -258,12 +258,14 @@ run_next(struct weir_worker *w, struct batch *b)
 {
 	struct weir_record *first = w->batch[b->next];
 
-	if (weir_ctx_status(first->submit_ctx) == WEIR_OK) {
+	weir_status status = weir_ctx_status(first->submit_ctx);
+
+	if (status == WEIR_OK) {
 		run_group(w, b, group_len(w, b->next, b->count));
 		return;
 	}
-	if (weir__attempt_begin(w->slot, first, w->now_ns) == WEIR_OK)
-		weir_bug("a context that was done is not");
+	weir__ctx_unwatch(&first->watch); /* if it comes from back-off */
+	weir__record_conclude(first, status, w->now_ns);
 	keep_ended(w, b, first);
 	b->next++;
 }
