@@ -253,8 +253,9 @@ TEST_LIMIT(log, has_the_columns_of_gnu_parallel, 60)
 	if (system("command -v parallel >/dev/null 2>&1") != 0)
 		SKIP("no GNU parallel");
 	snprintf(command, sizeof(command),
-		 "parallel --will-cite --joblog /dev/fd/3 'exit 3; echo' ::: x "
-		 "3>&1 >/dev/null 2>&1");
+		 "home=$(mktemp -d) && PARALLEL_HOME=$home parallel "
+		 "--will-cite --joblog /dev/fd/3 'exit 3; echo' ::: x "
+		 "3>&1 >/dev/null 2>&1; rm -rf \"$home\"");
 	out = popen(command, "r");
 	REQUIRE(out);
 	while (fgets(line, sizeof(line), out))

@@ -376,8 +376,9 @@ TEST_LIMIT(template, cuts_items_as_gnu_parallel_does, 60)
 	if (system("command -v parallel >/dev/null 2>&1") != 0)
 		SKIP("no GNU parallel");
 	REQUIRE(theirs);
-	weir__buf_puts(&script, "PARALLEL_HOME=/nowhere parallel --will-cite "
-				"-k -j1 \"printf '[%s]' {} {.} {/} {//} {/.} "
+	weir__buf_puts(&script, "home=$(mktemp -d) && PARALLEL_HOME=$home "
+				"parallel --will-cite -k -j1 \"printf '[%s]' "
+				"{} {.} {/} {//} {/.} "
 				"{1/}x{.}; echo\" :::");
 	for (size_t i = 0; i < fixed_count + 300; i++) {
 		struct weir_exec_job *job;
@@ -391,7 +392,8 @@ TEST_LIMIT(template, cuts_items_as_gnu_parallel_does, 60)
 		weir__buf_putc(&ours, '\n');
 		weir__exec_job_free(job);
 	}
-	weir__buf_puts(&script, " 2>/dev/null");
+	weir__buf_puts(&script, " 2>/dev/null; s=$?; "
+				"rm -rf \"$home\"; exit $s");
 	out = popen(weir__buf_str(&script), "r");
 	REQUIRE(out);
 	REQUIRE(fread(theirs, 1, (1 << 20) - 1, out) > 0);

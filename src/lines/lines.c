@@ -200,7 +200,8 @@ weir__lines_ahead(struct weir_lines *lines, uint64_t *ret)
 {
 	ssize_t got = 1;
 
-	if (!lines->fresh || lines->fd < 0 || lines->left >= 0)
+	if (!lines->fresh || lines->skipping || lines->fd < 0 ||
+	    lines->left >= 0)
 		return false;
 	lines->fresh = false;
 	while (got > 0) {
@@ -211,10 +212,14 @@ weir__lines_ahead(struct weir_lines *lines, uint64_t *ret)
 		if (got > 0)
 			lines->end += (size_t)got;
 	}
-	/* An error will be met again, and told then. */
-	if (got == 0)
-		*ret = count_buffered(lines);
-	return got == 0;
+	/* An error will be met again, and told then; a terminal's end is not.
+	 */
+	if (got < 0)
+		return false;
+	lines->left = 0;
+	lines->may_wait = false;
+	*ret = count_buffered(lines);
+	return true;
 }
 
 /*
