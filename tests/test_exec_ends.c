@@ -176,6 +176,45 @@ TEST(ends, a_deaf_leftover_is_killed_while_the_run_goes_on)
 	CHECK(unlink(path) == 0 && rmdir(dir) == 0);
 }
 
+TEST(ends, a_leftover_is_told_before_it_is_killed)
+{
+	static const char *const commands[][8] = {
+		BENCH_SH("(trap 'echo >told; exit' TERM; echo >up; "
+			 "while :; do sleep 0.01; done) >/dev/null 2>&1 & "
+			 "while [ ! -e up ]; do sleep 0.01; done"),
+		BENCH_SH("while [ ! -e told ]; do sleep 0.01; done"),
+	};
+	char dir[] = "/tmp/weir-test-XXXXXX", path[100];
+	struct bench b = {.options = {.jobs = 1}, BENCH(commands)};
+
+	REQUIRE(mkdtemp(dir));
+	b.options.dir = dir;
+	CHECK_EQ_INT(bench_run(&b), WEIR_OK);
+	bench_fini(&b);
+	snprintf(path, sizeof(path), "%s/told", dir);
+	CHECK_EQ_INT(unlink(path), 0);
+	snprintf(path, sizeof(path), "%s/up", dir);
+	CHECK(unlink(path) == 0 && rmdir(dir) == 0);
+}
+
+TEST(ends, waiting_for_them_costs_next_to_nothing)
+{
+	static const char *const commands[][8] = {
+		{"true"},
+		/* So that there is something to look after. */
+		BENCH_SH("setsid sleep 1000 >/dev/null 2>&1 &"),
+		{"sleep", "4"},
+	};
+	struct bench b = {.options = {.jobs = 1}, BENCH(commands)};
+	struct rusage usage;
+
+	CHECK_EQ_INT(bench_run(&b), WEIR_OK);
+	REQUIRE(getrusage(RUSAGE_SELF, &usage) == 0);
+	/* Of our own: who turns in circles takes three. */
+	CHECK(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec < 2);
+	bench_fini(&b);
+}
+
 static int
 count_zombies(void)
 {
@@ -214,7 +253,7 @@ look_for_zombies(struct bench *b, const struct weir_exec_attempt *a)
 
 TEST_LIMIT(ends, orphans_do_not_pile_up_as_zombies, 60)
 {
-	static const char *const one[8] = BENCH_SH("(true &) ; :");
+	static const char *const one[8] = BENCH_SH("setsid true &");
 	static const char *commands[1000][8];
 	struct bench b = {.options = {.jobs = 1},
 			  .commands = (const char *const(*)[8])commands,

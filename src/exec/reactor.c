@@ -217,12 +217,12 @@ list_own(struct weir_exec_reactor *reactor)
 static int64_t
 sweep(struct weir_exec_reactor *reactor, int64_t now_ns)
 {
-	if (reactor->sweep_ns > now_ns && reactor->sweep_ended < SWEEP_ENDED) {
-		if (reactor->sweep_ended == 0)
-			return reactor->sweep_ns;
-		return weir__earlier_ns(reactor->sweep_ns,
-					reactor->swept_ns + SWEEP_NS);
-	}
+	int64_t due_ns = reactor->sweep_ns;
+
+	if (reactor->sweep_ended > 0)
+		due_ns = weir__earlier_ns(due_ns, reactor->swept_ns + SWEEP_NS);
+	if (due_ns > now_ns && reactor->sweep_ended < SWEEP_ENDED)
+		return due_ns;
 	reactor->swept_ns = now_ns;
 	reactor->sweep_ended = 0;
 	reactor->sweep_ns = weir__descendants_sweep(
