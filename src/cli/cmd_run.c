@@ -155,8 +155,7 @@ static const char *const synopsis[] = {
 };
 
 static const struct weir_command_example examples[] = {
-	{"ls *.png | weir run -j8 --retries 2 -- ./shrink {} small/{/}",
-	 "run a command for each line, eight at a time"},
+	{"ls *.png | weir run -j8 -- ./shrink {} small/{/}", "eight at a time"},
 	{"weir run -k --tag host {} ::: a.example b.example",
 	 "for each word, with the output in order"},
 	{"find . -name '*.log' -print0 | weir run -0 -n 100 gzip",

@@ -33,7 +33,6 @@
 #include <weir/job.h>
 
 #define TICK_NS    (100 * WEIR_MS)
-#define WINDOW_MIN 256
 #define SPOOLS_MAX (UINT64_C(2) << 20)
 
 static void
@@ -382,13 +381,25 @@ put_command(struct run *run, struct weir_buf *buf, const char *log)
 	}
 }
 
+/* All of a command line in one word, as GNU parallel takes it? */
+static bool
+was_script(const struct run *run)
+{
+	return run->template_options.count > 0 && !run->options->shell &&
+	       weir__run_is_script(run->template_options.words[0]) &&
+	       run->reasons.len == 1 &&
+	       strcmp(run->reasons.rows[0].name, "not found") == 0;
+}
+
 /* The command that goes on from here. */
 static void
 put_next(struct run *run, struct weir_buf *buf)
 {
 	const char *log = run->log.path ? run->log.path : run->joblog.path;
 
-	if (log)
+	if (was_script(run))
+		weir__buf_puts(buf, RUN_TRY_SHELL);
+	else if (log)
 		put_command(run, buf, log);
 	else
 		weir__buf_puts(buf, "weir run --log run.jsonl ..., to have "
@@ -482,11 +493,14 @@ conclude(struct run *run)
 	struct weir_exec_counts counts = weir__exec_report_counts(&run->report);
 	bool end, left;
 	uint64_t rows = weir__items_count(run->items, &end);
+	uint64_t total = weir__items_total(run->items);
 	int status;
 
 	/* The summary waits for a reader; a signal may end that wait. */
 	weir__signals_release();
 	weir__progress_finish(&run->progress);
+	/* Who was stopped after the last one has not asked for another. */
+	end = end || (total > 0 && rows >= total);
 	left = !end || run->next || counts.cancelled > 0 ||
 	       counts.unstarted > 0;
 	status = exit_status(run, &counts, left);
@@ -521,13 +535,11 @@ load_resume(struct run *run)
 static int
 make_report(struct run *run)
 {
-	size_t window = (size_t)run->engine_options.jobs * 8;
-
 	run->budget.max = SPOOLS_MAX;
 	run->report.ordered = run->options->ordered;
 	run->report.tagged = run->options->tagged;
 	run->report.json = run->options->json;
-	run->report.window = window > WINDOW_MIN ? window : WINDOW_MIN;
+	run->report.window = weir__run_window(run);
 	run->report.budget = &run->budget;
 	run->report.failed = on_failed;
 	run->report.user = run;

@@ -90,6 +90,12 @@ int weir__run_no_memory(struct run *run);
 
 /* The steps before a run, in this order.  -1, or the exit status. */
 int weir__run_take_options(struct run *run);
+/* Does it look more like a script than like the name of a program? */
+bool weir__run_is_script(const char *name);
+#define RUN_TRY_SHELL "weir run --shell, if it is a script"
+
+/* How many results may wait for their turn, with -k. */
+size_t weir__run_window(const struct run *run);
 int weir__run_take_operands(struct run *run);
 int weir__run_find_program(struct run *run);
 int weir__run_raise_limit(struct run *run);

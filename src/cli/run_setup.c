@@ -23,6 +23,10 @@
 #include <unistd.h>
 
 #define JOBS_MAX 16384
+/* Results that wait for their turn, unless descriptors are short. */
+#define WINDOW_MIN 256
+/* A waiting result has two spools, and each of them may be a file. */
+#define FILES_EACH 2
 
 int
 weir__run_fail(struct run *run, const char *what, int error_number,
@@ -402,6 +406,12 @@ open_dir(struct run *run, int *ret_fd)
 			    : weir__run_fail(run, "cannot run in", errno, dir);
 }
 
+bool
+weir__run_is_script(const char *name)
+{
+	return strpbrk(name, " |;<>&") != NULL;
+}
+
 static int
 cannot_run(struct run *run, int failed, const char *name)
 {
@@ -409,8 +419,8 @@ cannot_run(struct run *run, int failed, const char *name)
 		return weir__run_no_memory(run);
 	weir__cli_error(run->cli, "cannot run", "%s (%s)", strerror(failed),
 			name);
-	if (failed == ENOENT && strpbrk(name, " |;<>&"))
-		weir__cli_try(run->cli, "weir run --shell, if it is a script");
+	if (failed == ENOENT && weir__run_is_script(name))
+		weir__cli_try(run->cli, "%s", RUN_TRY_SHELL);
 	return failed == ENOENT ? WEIR_EXIT_NOT_FOUND : WEIR_EXIT_CANNOT_RUN;
 }
 
@@ -430,12 +440,44 @@ weir__run_find_program(struct run *run)
 	return failed ? cannot_run(run, failed, name) : -1;
 }
 
+size_t
+weir__run_window(const struct run *run)
+{
+	uint64_t need = weir__exec_engine_descriptors(&run->engine_options);
+	size_t jobs = run->engine_options.jobs, window = jobs * 8;
+	struct rlimit limit;
+
+	if (window < WINDOW_MIN)
+		window = WINDOW_MIN;
+	if (!run->options->ordered || getrlimit(RLIMIT_NOFILE, &limit) != 0 ||
+	    limit.rlim_max >= need + FILES_EACH * window)
+		return window;
+	window = limit.rlim_max > need
+			 ? (size_t)(limit.rlim_max - need) / FILES_EACH
+			 : 0;
+	return window > jobs ? window : jobs;
+}
+
+/* The widest run for which so many descriptors are enough, or 1. */
+static uint32_t
+jobs_within(const struct run *run, uint64_t descriptors)
+{
+	struct weir_exec_options o = run->engine_options;
+	uint64_t waiting = run->options->ordered ? FILES_EACH : 0;
+
+	while (o.jobs > 1 &&
+	       weir__exec_engine_descriptors(&o) + waiting * o.jobs >
+		       descriptors)
+		o.jobs--;
+	return o.jobs;
+}
+
 int
 weir__run_raise_limit(struct run *run)
 {
-	/* Results that wait for their turn may each have a file. */
-	uint64_t need = weir__exec_engine_descriptors(&run->engine_options) +
-			(run->options->ordered ? run->report.window : 0);
+	uint64_t need =
+		weir__exec_engine_descriptors(&run->engine_options) +
+		(run->options->ordered ? FILES_EACH * run->report.window : 0);
 	struct rlimit limit;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
@@ -453,8 +495,8 @@ weir__run_raise_limit(struct run *run)
 			" open files, and only %" PRIu64 " are allowed",
 			run->engine_options.jobs, need,
 			(uint64_t)limit.rlim_max);
-	weir__cli_try(run->cli, "weir run -j %" PRIu64,
-		      (uint64_t)limit.rlim_max / 8);
+	weir__cli_try(run->cli, "weir run -j %" PRIu32,
+		      jobs_within(run, limit.rlim_max));
 	return WEIR_EXIT_FAILURE;
 }
 

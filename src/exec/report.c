@@ -271,6 +271,28 @@ unlock_and_tell(struct weir_exec_report *report, bool told)
 		notify(report);
 }
 
+static void add_record_locked(struct weir_exec_report *report, uint64_t seq,
+			      const struct weir_buf *line)
+	WEIR_REQUIRES(report->mu);
+
+/* A line for the log and, with --json, for standard output. */
+static void
+add_record_locked(struct weir_exec_report *report, uint64_t seq,
+		  const struct weir_buf *line)
+{
+	struct weir_spool text = {.budget = report->budget};
+
+	if (line->failed)
+		note_error_locked(report, ENOMEM);
+	if (report->has_log)
+		weir__buf_append(&report->log.pending, line->data, line->len);
+	if (!report->json)
+		return;
+	note_error_locked(report,
+			  weir__spool_append(&text, line->data, line->len));
+	add_locked(report, NULL, seq, false, &text);
+}
+
 void
 weir__exec_report_attempt(struct weir_exec_report *report,
 			  const struct weir_exec_job *job,
@@ -278,7 +300,6 @@ weir__exec_report_attempt(struct weir_exec_report *report,
 {
 	struct weir_buf line = {0};
 	char why[WEIR_ERROR_MAX];
-	struct weir_spool text = {.budget = report->budget};
 	bool told;
 
 	weir__exec_why(why, sizeof(why), attempt);
@@ -287,15 +308,7 @@ weir__exec_report_attempt(struct weir_exec_report *report,
 	weir__mutex_lock(&report->mu);
 	told = wants_writer_locked(report);
 	report->counts.retries += attempt->will_retry;
-	if (line.failed)
-		note_error_locked(report, ENOMEM);
-	if (report->has_log)
-		weir__buf_append(&report->log.pending, line.data, line.len);
-	if (report->json) {
-		note_error_locked(
-			report, weir__spool_append(&text, line.data, line.len));
-		add_locked(report, NULL, job->seq, false, &text);
-	}
+	add_record_locked(report, job->seq, &line);
 	unlock_and_tell(report, told);
 	weir__buf_fini(&line);
 }
@@ -359,17 +372,24 @@ weir__exec_report_ended(struct weir_exec_report *report,
 			const struct weir_exec_result *result)
 {
 	const struct weir_exec_job *job = result->job;
+	struct weir_buf line = {0};
 	bool told;
 
+	/* One that never had a try has no record yet. */
+	if (!result->last && (report->has_log || report->json))
+		weir__exec_json_line(&line, job, NULL, result->error);
 	weir__mutex_lock(&report->mu);
 	told = wants_writer_locked(report);
 	count_locked(report, result);
+	if (!result->last)
+		add_record_locked(report, job->seq, &line);
 	if (report->has_joblog)
 		weir__joblog_line(&report->joblog.pending, job, result->last);
 	add_locked(report, job, job->seq, report->json, result->out);
 	add_locked(report, job, job->seq, true, result->err);
 	settle_locked(report, job->seq);
 	unlock_and_tell(report, told);
+	weir__buf_fini(&line);
 }
 
 void
