@@ -16,6 +16,7 @@
 #include "lines/lines.h"
 #include "sync/random.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -92,6 +93,95 @@ read_number(const char *text, bool *ret_zero)
 	return end > text && *end == '\t';
 }
 
+/* What is no letter to a shell even where nothing is quoted. */
+#define PLAIN "_-./,:=@%+^"
+
+static bool
+is_plain(char c)
+{
+	return isalnum((unsigned char)c) || (unsigned char)c >= 0x80 ||
+	       (c && strchr(PLAIN, c));
+}
+
+/* From one quote to the next; NULL: something in it is not just text. */
+static const char *
+read_quoted(struct weir_buf *word, const char *text)
+{
+	size_t len = strcspn(text + 1, *text == '"' ? "\"$`\\" : "'");
+
+	if (text[len + 1] != *text)
+		return NULL;
+	weir__buf_append(word, text + 1, len);
+	return text + len + 2;
+}
+
+/*
+ * Append one word without its quotes; what is left of the text, or NULL: it
+ * is more than words to a shell.
+ */
+static const char *
+read_word(struct weir_buf *word, const char *text)
+{
+	while (text && *text && *text != ' ')
+		if (*text == '\'' || *text == '"') {
+			text = read_quoted(word, text);
+		} else if (*text == '\\' && text[1]) {
+			weir__buf_putc(word, text[1]);
+			text += 2;
+		} else if (is_plain(*text)) {
+			weir__buf_putc(word, *text++);
+		} else {
+			text = NULL;
+		}
+	return text;
+}
+
+/*
+ * Append a command as we would write it: GNU parallel's quotes are others, as
+ * in 'it'"'"'s' and, in old ones, a\ b.  False: it is more than words, and what
+ * it is to us is its text; so are the $'...' that only we write.
+ */
+static bool
+put_as_ours(struct weir_buf *ours, const char *text)
+{
+	struct weir_buf word = {0};
+	size_t count = 0;
+
+	while (text && *text) {
+		weir__buf_reset(&word);
+		text = read_word(&word, text);
+		if (!text)
+			break;
+		/* In front of a command this would be an assignment. */
+		if (count == 0 && strchr(weir__buf_str(&word), '='))
+			text = NULL;
+		if (count++ > 0)
+			weir__buf_putc(ours, ' ');
+		weir__quote_word(ours, weir__buf_str(&word));
+		if (text && *text)
+			text++;
+	}
+	ours->failed |= word.failed;
+	weir__buf_fini(&word);
+	return text != NULL;
+}
+
+/* False: no memory. */
+static bool
+note_command(struct weir_exec_resume *resume, const char *text, bool ok)
+{
+	struct weir_buf ours = {0};
+	bool noted = false;
+
+	if (put_as_ours(&ours, text))
+		text = weir__buf_str(&ours);
+	if (!ours.failed)
+		noted = weir__seen_note(
+			&resume->seen, hash_of(resume, text, strlen(text)), ok);
+	weir__buf_fini(&ours);
+	return noted;
+}
+
 /* A line of a joblog, which ends with a NUL.  False: no memory. */
 static bool
 take_columns(struct weir_exec_resume *resume, const char *line)
@@ -109,10 +199,8 @@ take_columns(struct weir_exec_resume *resume, const char *line)
 	    !read_number(columns[JOBLOG_EXITVAL], &exit_zero) ||
 	    !read_number(columns[JOBLOG_EXITVAL + 1], &signal_zero))
 		return true;
-	return weir__seen_note(&resume->seen,
-			       hash_of(resume, columns[JOBLOG_COMMAND],
-				       strlen(columns[JOBLOG_COMMAND])),
-			       exit_zero && signal_zero);
+	return note_command(resume, columns[JOBLOG_COMMAND],
+			    exit_zero && signal_zero);
 }
 
 static bool
