@@ -17,7 +17,7 @@
 #define EATS 1
 #endif
 
-#define TIMEOUT_NS (100 * WEIR_MS)
+#define TIMEOUT_NS (1 * WEIR_S)
 
 struct chaos {
 	long jobs, given;
@@ -40,7 +40,7 @@ pick(struct weir_rng *rng)
 		return DEED_ECHO;
 	deed = bad[weir__rng_below(rng, count)];
 	/* What takes long is rarer. */
-	if (deed == DEED_HANG && weir__rng_below(rng, 4) != 0)
+	if (deed == DEED_HANG && weir__rng_below(rng, 8) != 0)
 		deed = DEED_EXIT;
 	return deed;
 }

@@ -37,6 +37,7 @@ struct weir_call {
 	int64_t timeout_ns;  /* from the job's start in there, or FOREVER */
 	int64_t deadline_ns; /* of whoever submitted it, or FOREVER */
 	const weir_retry *retry;
+	uint64_t number; /* on its way, not 0; the cell's and the seat's */
 
 	/* written by the cell; all but ended only if that is set */
 	bool ended;
@@ -101,15 +102,16 @@ struct weir_seat *weir__seat_new(const weir_pool_options *options,
 				 uint32_t worker, void *state);
 void weir__seat_free(struct weir_seat *seat);
 /*
- * Run a job on this thread.  id, attempt, retry and the two times of *call are
- * read, what the cell is to write is written.
+ * Run a job on this thread.  id, attempt, retry, number and the two times of
+ * *call are read, what the cell is to write is written.
  */
 void weir__seat_run(struct weir_seat *seat, struct weir_call *call,
 		    const void *in, void *out);
 /*
- * The context of the job that runs is done from here on.  From a handler of
+ * The context of the job that runs is done from here on, and that of the job
+ * of this number if it is yet to run; 0 is no job's.  From a handler of
  * signals, on the thread of weir__seat_run(): it takes no lock.
  */
-void weir__seat_cancel(struct weir_seat *seat);
+void weir__seat_cancel(struct weir_seat *seat, uint64_t number);
 
 #endif

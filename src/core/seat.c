@@ -27,6 +27,8 @@ struct weir_seat {
 	 * thread that is interrupted.
 	 */
 	struct weir_u64 running;
+	/* The last job that was to be cancelled; atomic, by the handler. */
+	struct weir_u64 told;
 };
 
 struct weir_seat *
@@ -87,6 +89,23 @@ begin(struct weir_seat *seat, const struct weir_call *call, void *out)
 	return weir__attempt_begin(&seat->job, record, now_ns);
 }
 
+static void
+cancel_running(struct weir_seat *seat)
+{
+	weir_ctx *ctx = weir__pointer_of(
+		weir__u64_load(&seat->running, WEIR_ACQUIRE_ORDER));
+	weir_status status = WEIR_CANCELED;
+
+	if (!ctx)
+		return;
+	/* Told at its deadline, it has timed out, a moment early at most. */
+	if (ctx->deadline_ns != WEIR_FOREVER &&
+	    weir_now_ns() >= ctx->deadline_ns - WEIR_MS)
+		status = WEIR_TIMEDOUT;
+	(void)weir__u32_cas(&ctx->state, WEIR_OK, status, WEIR_ACQ_REL);
+	weir__park_interrupt(ctx);
+}
+
 void
 weir__seat_run(struct weir_seat *seat, struct weir_call *call, const void *in,
 	       void *out)
@@ -104,6 +123,9 @@ weir__seat_run(struct weir_seat *seat, struct weir_call *call, const void *in,
 	/* Release: the context is as it should be; for the handler. */
 	weir__u64_store(&seat->running, weir__pointer_bits(job->ctx),
 			WEIR_RELEASE_ORDER);
+	/* Told before it ran?  Looked at now, for now the handler sees it. */
+	if (weir__u64_load(&seat->told, WEIR_ACQUIRE_ORDER) == call->number)
+		cancel_running(seat);
 	call->status = options->run(job->ctx, in, out, options->user);
 	weir__u64_store(&seat->running, 0, WEIR_RELEASE_ORDER);
 	call->retry_after_ns = job->retry_after_ns;
@@ -115,18 +137,9 @@ weir__seat_run(struct weir_seat *seat, struct weir_call *call, const void *in,
 }
 
 void
-weir__seat_cancel(struct weir_seat *seat)
+weir__seat_cancel(struct weir_seat *seat, uint64_t number)
 {
-	weir_ctx *ctx = weir__pointer_of(
-		weir__u64_load(&seat->running, WEIR_ACQUIRE_ORDER));
-	weir_status status = WEIR_CANCELED;
-
-	if (!ctx)
-		return;
-	/* Told at its deadline, it has timed out, a moment early at most. */
-	if (ctx->deadline_ns != WEIR_FOREVER &&
-	    weir_now_ns() >= ctx->deadline_ns - WEIR_MS)
-		status = WEIR_TIMEDOUT;
-	(void)weir__u32_cas(&ctx->state, WEIR_OK, status, WEIR_ACQ_REL);
-	weir__park_interrupt(ctx);
+	if (number != 0)
+		weir__u64_store(&seat->told, number, WEIR_RELEASE_ORDER);
+	cancel_running(seat);
 }

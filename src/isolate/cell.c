@@ -240,14 +240,14 @@ weir__cell_run(struct weir_cell *cell, struct weir_call *calls, size_t count,
 
 /* Tell the job, or kill it; when to look again. */
 static int64_t
-press(struct weir_cell *cell, weir_ctx *ctx, int64_t *kill_ns)
+press(struct weir_cell *cell, uint32_t seq, weir_ctx *ctx, int64_t *kill_ns)
 {
 	int64_t now_ns = weir_now_ns();
 
 	if (weir_ctx_status(ctx) == WEIR_OK)
 		return weir_ctx_deadline_ns(ctx);
 	if (*kill_ns == WEIR_FOREVER) {
-		weir__process_signal(cell, SIGTERM);
+		weir__process_tell(cell, seq);
 		*kill_ns = now_ns + cell->spec.limits.kill_after_ns;
 	} else if (now_ns >= *kill_ns) {
 		cell->blame = WEIR_BLAME_LATE;
@@ -271,7 +271,7 @@ job_wait(struct weir_cell *cell, struct weir_flight *flight, weir_ctx *ctx)
 			bury(cell, flight, weir_ctx_status(ctx));
 			break;
 		}
-		until_ns = press(cell, ctx, &kill_ns);
+		until_ns = press(cell, flight->first, ctx, &kill_ns);
 		/* Once it is told, there is nothing more to hear of ctx. */
 		(void)await(polls, kill_ns == WEIR_FOREVER ? 3 : 2, until_ns);
 		if (polls[1].revents)

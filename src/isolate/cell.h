@@ -68,7 +68,9 @@ struct weir_flight {
 weir_status weir__process_start(struct weir_cell *cell, char *text);
 /* Let it run exit and end; kill it if it takes too long. */
 void weir__process_end(struct weir_cell *cell);
-/* SIGTERM, or SIGKILL, to all of its group. */
+/* SIGTERM to all of its group; it itself learns which job is meant. */
+void weir__process_tell(const struct weir_cell *cell, uint32_t seq);
+/* A signal to all of its group. */
 void weir__process_signal(const struct weir_cell *cell, int number);
 /* It has ended, or is made to: tidy up, and fill in the cause. */
 void weir__process_bury(struct weir_cell *cell, struct weir_cause *cause);

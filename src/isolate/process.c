@@ -189,6 +189,19 @@ weir__process_start(struct weir_cell *cell, char *text)
 }
 
 void
+weir__process_tell(const struct weir_cell *cell, uint32_t seq)
+{
+	siginfo_t info = {.si_signo = SIGTERM, .si_code = SI_QUEUE};
+
+	info.si_pid = getpid();
+	info.si_uid = getuid();
+	info.si_value.sival_ptr = (void *)(uintptr_t)((uint64_t)seq + 1);
+	/* First to itself: a second SIGTERM may be dropped, and is the same. */
+	(void)pidfd_send_signal(cell->pidfd, SIGTERM, &info, 0);
+	weir__process_signal(cell, SIGTERM);
+}
+
+void
 weir__process_signal(const struct weir_cell *cell, int number)
 {
 	/*

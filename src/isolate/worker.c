@@ -85,14 +85,22 @@ fatal_handler(int number, siginfo_t *info, void *context)
 	(void)signal(number, SIG_DFL);
 }
 
+/*
+ * The program says which job it means: this may come before the job has begun,
+ * but not, as any signal, after whatever is sent later.
+ */
 static void
-term_handler(int number)
+term_handler(int number, siginfo_t *info, void *context)
 {
 	int saved = errno;
+	uint64_t job = 0;
 
 	(void)number;
+	(void)context;
+	if (info->si_code == SI_QUEUE)
+		job = (uintptr_t)info->si_value.sival_ptr;
 	if (handlers.seat)
-		weir__seat_cancel(handlers.seat);
+		weir__seat_cancel(handlers.seat, job);
 	errno = saved;
 }
 
@@ -115,7 +123,8 @@ handlers_set(void)
 	for (size_t i = 0; i < sizeof(fatal) / sizeof(fatal[0]); i++)
 		(void)sigaction(fatal[i], &action, NULL);
 	/* What a job waits in is interrupted: no SA_RESTART. */
-	action = (struct sigaction){.sa_handler = term_handler};
+	action = (struct sigaction){.sa_sigaction = term_handler,
+				    .sa_flags = SA_SIGINFO};
 	(void)sigaction(SIGTERM, &action, NULL);
 }
 
@@ -307,6 +316,7 @@ job_run(struct process *p, size_t size, int fd)
 	const struct weir_job_frame *job = p->job;
 	struct weir_call call = {
 		.id = job->id,
+		.number = (uint64_t)job->seq + 1,
 		.attempt = job->attempt,
 		.timeout_ns = job->timeout_ns,
 		.deadline_ns = job->deadline_ns,

@@ -316,8 +316,11 @@ zygote_fork(struct zygote *zygote)
 		/* What is in stdio's buffers is to be written once. */
 		(void)fflush(NULL);
 		zygote->pid = weir__kernel_fork_quiet();
-		if (zygote->pid == 0)
+		if (zygote->pid == 0) {
+			/* It is the program's, and there it goes on. */
+			free(zygote);
 			zygote_process(ends[1], program);
+		}
 		weir__fd_close(&ends[1]);
 		zygote->control = ends[0];
 		zygote->pidfd =
