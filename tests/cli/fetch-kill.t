@@ -65,7 +65,7 @@ run_once() {
 	judge "$expected"
 }
 
-runs=${WEIR_KILL_RUNS:-60}
+runs=${WEIR_TEST_KILL_RUNS:-60}
 wrong=
 for i in $(seq 1 "$runs"); do
 	wrong="$wrong$(run_once | sed "s/^/run $i: /")"

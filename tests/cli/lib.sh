@@ -31,9 +31,12 @@ tests=0
 failures=0
 started=
 
-# The tester's own settings must not matter.
+# The tester's own settings must not matter, but for those of the tests.
 for variable in $(env | sed -n 's/^\(WEIR_[A-Z_]*\)=.*/\1/p'); do
-	[ "$variable" = WEIR_BUILD ] || unset "$variable"
+	case $variable in
+	WEIR_BUILD | WEIR_SOURCE | WEIR_TEST_*) ;;
+	*) unset "$variable" ;;
+	esac
 done
 export XDG_CONFIG_HOME="$tmp/.config" LC_ALL=C.UTF-8 TERM=dumb
 unset NO_COLOR
