@@ -227,6 +227,30 @@ TEST(log, tells_ok_from_cancelled_and_never_started)
 	json_decref(object);
 }
 
+TEST(log, says_which_item_was_bad)
+{
+	struct weir_items_row row = {
+		.seq = 9, .text = "a\0\xff", .text_len = 3, .why = "bad"};
+	struct weir_exec_job *job = weir__template_bad(&row);
+	struct weir_buf buf = {0};
+	json_t *object;
+
+	REQUIRE(job);
+	weir__exec_json_line(&buf, job, NULL, job->bad);
+	object = json_loadb(buf.data, buf.len, 0, NULL);
+	REQUIRE(object);
+	CHECK_STR(text_at(object, "item"), "a\xef\xbf\xbd\xef\xbf\xbd");
+	CHECK_EQ_INT(json_array_size(json_object_get(object, "argv")), 0);
+	CHECK_STR(text_at(object, "error"), "bad");
+	json_decref(object);
+	weir__buf_reset(&buf);
+	weir__joblog_line(&buf, job, NULL);
+	CHECK_STR(weir__buf_str(&buf), "9\t:\t0.000\t     0.000\t0\t0\t-1\t0\t"
+				       "$'a\xef\xbf\xbd\\xff'\n");
+	weir__buf_fini(&buf);
+	weir__exec_job_free(job);
+}
+
 /* The digits of the columns Starttime and JobRuntime become 0. */
 static void
 zero_times(char *line)

@@ -207,6 +207,10 @@ put_command(struct weir_json *j, const struct weir_exec_job *job)
 	for (size_t i = 0; i < job->argc; i++)
 		weir__json_puts(j, job->argv[i]);
 	weir__json_end_array(j);
+	if (job->argc == 0) {
+		weir__json_key(j, "item");
+		weir__json_string(j, job->item, job->item_len);
+	}
 }
 
 /* exit, signal and error: null is what there was none of. */

@@ -21,8 +21,9 @@ extern const char weir__joblog_head[];
  * The JSON has one object an attempt: seq, key, argv, attempt, status (ok,
  * failed, cancelled), exit, signal, error, started (RFC 3339, ms), wall_ms,
  * user_ms, sys_ms, max_rss, stdout_bytes, stderr_bytes, slot, pid, will_retry;
- * of a job that was never started nothing from `started` on.  Bytes that are
- * not UTF-8 become U+FFFD in argv there; key is of the bytes.
+ * of a job that was never started nothing from `started` on, and of one that
+ * is bad an empty argv and its item, cut.  Bytes that are not UTF-8 become
+ * U+FFFD there; key is of the bytes.
  */
 void weir__joblog_line(struct weir_buf *buf, const struct weir_exec_job *job,
 		       const struct weir_exec_attempt *attempt);
@@ -31,8 +32,8 @@ void weir__exec_json_line(struct weir_buf *buf, const struct weir_exec_job *job,
 			  const char *error);
 
 /*
- * "exit 3", "killed by SIGSEGV after 412ms", "timed out after 30.0s", "timed out
- * after 32.0s, killed", "cannot start: Permission denied"; "" if it was ok.
+ * "exit 3", "killed by SIGSEGV after 412ms", "timed out after 30.0s", "timed
+ * out after 32.0s, killed", "cannot start: Permission denied"; "" if it was ok.
  */
 void weir__exec_why(char *text, size_t size,
 		    const struct weir_exec_attempt *attempt);
