@@ -201,6 +201,15 @@ weir__child_start(struct weir_child *ret, bool *ret_by_exec,
 	return 0;
 }
 
+/* Those are not blocked, and exec(2) drops their handlers. */
+static bool
+is_fault(int number)
+{
+	return number == SIGSEGV || number == SIGBUS || number == SIGILL ||
+	       number == SIGFPE || number == SIGABRT || number == SIGTRAP ||
+	       number == SIGSYS;
+}
+
 void
 weir__child_setup_signals(struct weir_child_setup *setup, const sigset_t *mask,
 			  bool pipe_ignored)
@@ -210,7 +219,7 @@ weir__child_setup_signals(struct weir_child_setup *setup, const sigset_t *mask,
 	setup->mask = *mask;
 	setup->reset_count = 0;
 	for (int number = 1; number < NSIG; number++) {
-		if (sigaction(number, NULL, &action) != 0 ||
+		if (is_fault(number) || sigaction(number, NULL, &action) != 0 ||
 		    action.sa_handler == SIG_DFL)
 			continue;
 		if (action.sa_handler == SIG_IGN &&

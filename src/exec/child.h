@@ -27,7 +27,7 @@
 #define WEIR_CHILD_LIMITS_MAX 3
 
 struct weir_child_limit {
-	int resource;
+	unsigned resource; /* RLIMIT_ */
 	struct rlimit value;
 };
 

@@ -329,7 +329,7 @@ make_limit(struct weir_exec_engine *engine, weir_error *reterr)
 }
 
 static void
-add_limit(struct weir_child_setup *setup, int resource, uint64_t soft,
+add_limit(struct weir_child_setup *setup, unsigned resource, uint64_t soft,
 	  uint64_t hard)
 {
 	struct weir_child_limit *limit = &setup->limits[setup->limit_count];
