@@ -186,11 +186,12 @@ weir__descendants_leave(struct weir_descendants *d)
 void
 weir__descendants_left(struct weir_descendants *d, pid_t group, int64_t due_ns)
 {
-	size_t cap = d->leftover_cap ? d->leftover_cap * 2 : 16;
 	struct weir_leftover *grown;
+	size_t cap;
 
 	weir__mutex_lock(&d->mu);
 	if (d->leftover_len == d->leftover_cap) {
+		cap = d->leftover_cap ? d->leftover_cap * 2 : 16;
 		grown = realloc(d->leftovers, cap * sizeof(*grown));
 		if (grown) {
 			d->leftovers = grown;
@@ -406,6 +407,11 @@ kill_again(const struct weir_descendants *d, struct weir_pids *killed)
 	return any;
 }
 
+/*
+ * A number that is read from a list and reaped by its thread before the signal
+ * would have to go round to be somebody else's by then: the system gives out
+ * all others first.
+ */
 void
 weir__descendants_kill(struct weir_descendants *d, int64_t most_ns)
 {
