@@ -12,7 +12,7 @@
 enum act {
 	ACT_RUN,      /* all */
 	ACT_LONG,     /* all but the last of them, which is waited for */
-	ACT_ONE_LONG, /* the second is long, the others do not begin */
+	ACT_ONE_LONG, /* the first is long, the others do not begin */
 	ACT_SHY,      /* none begins, the first time */
 	ACT_TURN,     /* the first two in the other order */
 	ACT_DIE,      /* the first kills its process */
@@ -122,10 +122,11 @@ fake_run(struct weir_cell *cell, struct weir_call *calls, size_t count,
 		(void)snprintf(calls[0].error, sizeof(calls[0].error), "dead");
 		return 1;
 	}
-	if (act == ACT_ONE_LONG && count > 1)
-		ran = 2;
+	if (act == ACT_ONE_LONG)
+		ran = 1;
 	for (size_t i = 0; i < ran; i++)
-		if (i + 1 < ran || (act != ACT_LONG && act != ACT_ONE_LONG))
+		if (i + 1 < ran ||
+		    (act != ACT_LONG && (act != ACT_ONE_LONG || count == 1)))
 			run_one(cell, &calls[i]);
 	if (act == ACT_CANCEL)
 		weir_pool_close(fake->pool);

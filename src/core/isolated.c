@@ -151,11 +151,12 @@ settle(struct weir_worker *w, struct weir_call *call, int64_t began_ns,
 	weir__u32_store(&w->running, 1, WEIR_RELAXED);
 	begun = weir__attempt_begin(slot, record, began_ns) == WEIR_OK;
 	if (!call->ended) {
+		/* unreached: no memory for a context; see below */
 		w->pool->isolated->finish(w->cell, call,
 					  begun ? slot->ctx : w->pool->ctx);
 		share_ns = weir__worker_look(w) - began_ns;
 	}
-	/* No memory for a context: it ran, and nobody can say so. */
+	/* unreached: no memory for a context: it ran, none can say so */
 	if (!begun)
 		return true;
 	adopt_answer(slot, record, call);

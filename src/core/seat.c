@@ -36,8 +36,10 @@ weir__seat_new(const weir_pool_options *options, uint32_t worker, void *state)
 {
 	struct weir_seat *seat = calloc(1, sizeof(*seat));
 
+	/* unreached: a process that has just begun has memory */
 	if (!seat)
 		return NULL;
+	/* unreached: the same */
 	if (weir_ctx_new(&seat->pool.ctx, NULL, WEIR_FOREVER) != WEIR_OK) {
 		free(seat);
 		return NULL;
@@ -118,6 +120,7 @@ weir__seat_run(struct weir_seat *seat, struct weir_call *call, const void *in,
 	call->retry_after_ns = -1;
 	call->error[0] = '\0';
 	call->status = begin(seat, call, out);
+	/* unreached: no memory for the first context of a process */
 	if (call->status != WEIR_OK)
 		return;
 	/* Release: the context is as it should be; for the handler. */
