@@ -184,6 +184,8 @@ reap(struct weir_exec_run *run, struct weir_exec_attempt *a, int *ret_status)
 	weir_assert(got == group);
 	if (kill(-group, 0) == 0)
 		leave_behind(run, group);
+	else
+		weir__guardian_leave(reactor->engine->guardian, run->slot);
 	a->pid = group;
 	a->user_ns = timeval_ns(usage.ru_utime);
 	a->sys_ns = timeval_ns(usage.ru_stime);

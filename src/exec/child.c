@@ -156,6 +156,9 @@ child_main(void *arg)
 	struct launch *launch = arg;
 	const struct weir_child_command *command = launch->command;
 
+	/* Before there is anything that could outlive us. */
+	if (command->seat)
+		*command->seat = getpid();
 	if (setpgid(0, 0) != 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 ||
 	    drop_pending() != 0 || set_descriptors(launch) != 0 ||
 	    set_limits(launch->setup) != 0 ||

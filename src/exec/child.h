@@ -50,6 +50,8 @@ struct weir_child_command {
 	const char *path;
 	char *const *argv, *const *envp;
 	int out_fd, err_fd; /* -1: ours */
+	/* The child notes its number, which is its group's, here; or NULL. */
+	volatile pid_t *seat;
 };
 
 struct weir_child {

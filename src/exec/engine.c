@@ -480,6 +480,11 @@ weir__exec_engine_new(struct weir_exec_engine **out,
 		options->spool_bytes ? options->spool_bytes : SPOOL_BYTES;
 	weir__mutex_init(&engine->slot_mu);
 	weir__mutex_init(&engine->reactors_mu);
+	/*
+	 * First of all: later it would be one of our descendants.  Where there
+	 * is none to be had, children are on their own if we are killed.
+	 */
+	engine->guardian = weir__guardian_start(options->jobs);
 	weir__descendants_init(&engine->descendants);
 	status = make_parts(engine, reterr);
 	if (status != WEIR_OK) {
@@ -503,6 +508,7 @@ weir__exec_engine_free(struct weir_exec_engine *engine)
 		(void)close(engine->setup.null_fd);
 	if (engine->setup.dir_fd >= 0)
 		(void)close(engine->setup.dir_fd);
+	weir__guardian_stop(engine->guardian);
 	weir__descendants_fini(&engine->descendants);
 	weir__mutex_fini(&engine->slot_mu);
 	weir__mutex_fini(&engine->reactors_mu);
@@ -524,6 +530,7 @@ weir__exec_engine_run(struct weir_exec_engine *engine, weir_ctx *ctx,
 		return set_error(reterr, status, "out of memory", 0, NULL);
 	status = weir_pool_run(engine->pool, engine->ctx);
 	weir__descendants_end(&engine->descendants, END_GRACE_NS);
+	engine->guardian = weir__guardian_stop(engine->guardian);
 	fatal = weir__u32_load(&engine->fatal, WEIR_SEQ_CST);
 	if (fatal)
 		return set_error(reterr, WEIR_SYSTEM,

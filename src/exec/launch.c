@@ -178,6 +178,8 @@ launch_argv(struct weir_exec_run *run, char *const *argv, bool *ret_by_exec)
 		.envp = reactor->envp,
 		.out_fd = fds[1],
 		.err_fd = fds[3],
+		.seat = weir__guardian_seat(reactor->engine->guardian,
+					    run->slot),
 	};
 	if (!failed) {
 		run->started_unix_ns = weir__unix_ns();

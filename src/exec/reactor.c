@@ -390,8 +390,7 @@ is_own_variable(const char *variable)
 {
 	return strncmp(variable, "WEIR_SEQ=", 9) == 0 ||
 	       strncmp(variable, "WEIR_SLOT=", 10) == 0 ||
-	       strncmp(variable, "WEIR_ATTEMPT=", 13) == 0 ||
-	       strncmp(variable, "WEIR_JOBS=", 10) == 0;
+	       strncmp(variable, "WEIR_ATTEMPT=", 13) == 0;
 }
 
 /* Our environment, and behind it what differs from job to job. */
@@ -402,16 +401,14 @@ env_init(struct weir_exec_reactor *reactor)
 
 	while (environ && environ[count])
 		count++;
-	reactor->envp = calloc(count + 5, sizeof(*reactor->envp));
+	reactor->envp = calloc(count + 4, sizeof(*reactor->envp));
 	if (!reactor->envp)
 		return false;
 	for (size_t i = 0; i < count; i++)
 		if (!is_own_variable(environ[i]))
 			reactor->envp[at++] = environ[i];
-	for (size_t i = 0; i < 4; i++)
+	for (size_t i = 0; i < 3; i++)
 		reactor->envp[at++] = reactor->own_env[i];
-	snprintf(reactor->own_env[3], sizeof(reactor->own_env[3]),
-		 "WEIR_JOBS=%" PRIu32, reactor->engine->options.jobs);
 	return true;
 }
 

@@ -9,6 +9,7 @@
 #include "exec/child.h"
 #include "exec/descendants.h"
 #include "exec/engine.h"
+#include "exec/guardian.h"
 #include "sync/atomic.h"
 #include "sync/mutex.h"
 
@@ -86,7 +87,7 @@ struct weir_exec_reactor {
 	size_t run_count;
 	pid_t *own;          /* pids, sorted, for a look at what is not in it */
 	char **envp;         /* environ's, ours, NULL */
-	char own_env[4][40]; /* WEIR_SEQ=..., and so on */
+	char own_env[3][40]; /* WEIR_SEQ=..., and so on */
 	sigset_t mask_before;
 
 	/* the thread's */
@@ -114,6 +115,7 @@ struct weir_exec_engine {
 	struct weir_child_setup setup;
 	struct weir_spool_budget budget;
 	struct weir_descendants descendants; /* locks itself */
+	struct weir_guardian *guardian;      /* as long as children may run */
 	weir_pool *pool;
 	weir_limit *limit;
 	weir_ctx *ctx;
