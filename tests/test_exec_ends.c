@@ -616,3 +616,110 @@ TEST(ends, limits_are_the_childs_and_not_ours)
 	CHECK_EQ_INT(b.seen[1].last.code, SIGXCPU);
 	bench_fini(&b);
 }
+
+/* The most descriptors that were open when an attempt ended. */
+static int open_most;
+
+static void
+count_descriptors(struct bench *b, const struct weir_exec_attempt *a)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	int count = 0;
+
+	(void)a;
+	REQUIRE(dir);
+	while (readdir(dir))
+		count++;
+	(void)closedir(dir);
+	weir__mutex_lock(&b->mu);
+	if (count > open_most)
+		open_most = count;
+	weir__mutex_unlock(&b->mu);
+}
+
+TEST(ends, no_more_descriptors_are_needed_than_it_says)
+{
+	static const char *const commands[][8] = {
+		BENCH_SH("echo out; echo err >&2; sleep 0.2; exit 1"),
+		BENCH_SH("echo out; echo err >&2; sleep 0.2; exit 1"),
+		BENCH_SH("echo out; echo err >&2; sleep 0.2; exit 1"),
+		BENCH_SH("echo out; echo err >&2; sleep 0.2; exit 1"),
+		BENCH_SH("echo out; echo err >&2; sleep 0.2; exit 1"),
+		BENCH_SH("echo out; echo err >&2; sleep 0.2; exit 1"),
+		BENCH_SH("echo out; echo err >&2; sleep 0.2; exit 1"),
+		BENCH_SH("echo out; echo err >&2; sleep 0.2; exit 1"),
+	};
+	struct bench b = {.options = {.jobs = 4, .retries = 1},
+			  BENCH(commands),
+			  .on_attempt = count_descriptors};
+	int before;
+
+	/* Everything that is written goes into files. */
+	b.options.spool_bytes = 1;
+	b.options.backoff_ns = 100 * WEIR_MS;
+	b.options.retry_on.codes[0] = 1 << 1;
+	count_descriptors(&b, NULL);
+	before = open_most;
+	CHECK_EQ_INT(bench_run(&b), WEIR_OK);
+	CHECK_MSG((uint64_t)(open_most - before) <=
+			  weir__exec_engine_descriptors(&b.options),
+		  "%d", open_most - before);
+	CHECK(open_most - before > 4 * 4);
+	bench_fini(&b);
+}
+
+/* xorshift: a seed gives the same trial again. */
+static uint32_t
+pick(uint64_t *seed, uint32_t below)
+{
+	*seed ^= *seed << 13;
+	*seed ^= *seed >> 7;
+	*seed ^= *seed << 17;
+	return (uint32_t)(*seed >> 33) % below;
+}
+
+static void
+trial(uint64_t *seed)
+{
+	static const char *const kinds[][8] = {
+		{"true"},
+		{"echo", "hello"},
+		{"sleep", "0.02"},
+		{"no-such-program-of-weir"},
+		BENCH_SH("echo one; echo two >&2; exit 3"),
+		BENCH_SH("sleep 0.03 & echo x"),
+		BENCH_SH("sleep 1000 >/dev/null 2>&1 &"),
+		BENCH_SH("setsid sleep 1000 >/dev/null 2>&1 &"),
+		BENCH_SH("trap 'exit 0' TERM; while :; do sleep 0.01; done"),
+		BENCH_SH("kill -9 $$"),
+	};
+	const char *commands[40][8];
+	struct stop stop = {.how = pick(seed, 4)};
+	struct bench *b = &stop.bench;
+
+	b->commands = (const char *const(*)[8])commands;
+	b->count = 1 + pick(seed, 40);
+	for (size_t i = 0; i < b->count; i++)
+		memcpy(commands[i], kinds[pick(seed, 10)], sizeof(commands[i]));
+	b->options.jobs = 1 + pick(seed, 8);
+	b->options.output = pick(seed, 2) ? WEIR_EXEC_LINES : WEIR_EXEC_GROUPED;
+	b->options.timeout_ns = pick(seed, 2) ? 50 * WEIR_MS : WEIR_S;
+	b->options.kill_after_ns = 50 * WEIR_MS;
+	b->options.retries = pick(seed, 3);
+	b->options.backoff_ns = 10 * WEIR_MS;
+	b->options.retry_on.codes[0] = 1 << 3;
+	b->options.retry_on.timeouts = pick(seed, 2);
+	stop.attempts = pick(seed, (uint32_t)b->count + 1);
+	REQUIRE(weir_ctx_new(&b->ctx, NULL, WEIR_FOREVER) == WEIR_OK);
+	(void)run_and_stop(&stop);
+	weir_ctx_unref(b->ctx);
+	bench_fini(b);
+}
+
+TEST_LIMIT(ends, whenever_it_is_stopped_all_is_told_and_nobody_is_left, 100)
+{
+	uint64_t seed = test_seed() | 1;
+
+	for (int i = 0; i < 25; i++)
+		trial(&seed);
+}

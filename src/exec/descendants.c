@@ -242,13 +242,13 @@ kill_due_locked(struct weir_descendants *d, const struct weir_pids *orphans,
 
 /*
  * Reap those of children, from the given place on, that were adopted and have
- * ended; those that live are what stays in the list.
+ * ended; those that live are what stays in the list.  True: there were some.
  */
-static void
+static bool
 reap_adopted(const struct weir_descendants *d, struct weir_pids *children,
 	     size_t from, const struct weir_pids *own)
 {
-	size_t kept = from;
+	size_t kept = from, reaped = 0;
 
 	for (size_t i = from; i < children->len; i++) {
 		pid_t pid = children->pids[i];
@@ -257,8 +257,11 @@ reap_adopted(const struct weir_descendants *d, struct weir_pids *children,
 			continue;
 		if (waitpid(pid, NULL, WNOHANG) == 0)
 			children->pids[kept++] = pid;
+		else
+			reaped++;
 	}
 	children->len = kept;
+	return reaped > 0;
 }
 
 /* Orphans that still live, and the children of other threads. */
@@ -284,7 +287,8 @@ sweep_locked(struct weir_descendants *d, const struct weir_pids *own,
 			continue;
 		}
 		read_children(ret_orphans, tid);
-		reap_adopted(d, ret_orphans, from, tid == self ? own : NULL);
+		(void)reap_adopted(d, ret_orphans, from,
+				   tid == self ? own : NULL);
 	}
 	free(threads.pids);
 }
@@ -347,27 +351,6 @@ tell_to_end(const struct weir_pids *children, struct weir_pids *told, bool late)
 	}
 }
 
-/*
- * A list that is read while children end may lack some.  Is it true that there
- * are none?  As far as it can be told, where there is no /proc.
- */
-static bool
-are_none(const struct weir_descendants *d)
-{
-	siginfo_t info = {0};
-	struct weir_pids threads = {0};
-	bool blind;
-
-	if (d->before.len > 0)
-		return true;
-	if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) != 0)
-		return true;
-	read_threads(&threads);
-	blind = threads.len == 0;
-	free(threads.pids);
-	return blind;
-}
-
 void
 weir__descendants_end(struct weir_descendants *d, int64_t grace_ns)
 {
@@ -377,8 +360,10 @@ weir__descendants_end(struct weir_descendants *d, int64_t grace_ns)
 	for (;;) {
 		children.len = 0;
 		read_all_children(&children);
-		reap_adopted(d, &children, 0, NULL);
-		if (children.len == 0 && are_none(d))
+		/* Who was alive a moment ago may have left us its children. */
+		if (reap_adopted(d, &children, 0, NULL))
+			continue;
+		if (children.len == 0)
 			break;
 		tell_to_end(&children, &told, weir_now_ns() >= kill_ns);
 		wait_for_some(&children, WAIT_MS_MAX);
