@@ -33,6 +33,7 @@
 #include <weir/job.h>
 
 #define TICK_NS    (100 * WEIR_MS)
+#define SHOWN_MAX  400
 #define SPOOLS_MAX (UINT64_C(2) << 20)
 
 static void
@@ -58,6 +59,11 @@ tell(struct run *run, enum weir_progress_kind kind,
 		weir__exec_show(&shown, job->argv);
 	else
 		weir__buf_append(&shown, job->item, job->item_len);
+	/* A command may be two megabytes long; who wants all has the log. */
+	if (shown.len > SHOWN_MAX) {
+		shown.len = SHOWN_MAX;
+		weir__buf_puts(&shown, "...");
+	}
 	if (last && kind == WEIR_PROGRESS_RETRY)
 		weir__buf_printf(&note, "try %u/%u", last->number + 1, most);
 	else if (last && most > 1)
@@ -199,6 +205,9 @@ leave(struct run *run)
 {
 	weir__progress_hide(&run->progress);
 	weir__exec_engine_kill(run->engine);
+	/* Make waits for its tokens, also for those of who left in a hurry. */
+	weir__mutex_lock(&run->gate_mu);
+	run->jobserver = weir__jobserver_close(run->jobserver);
 	_exit(run->exit_early >= 0 ? run->exit_early
 	      : run->stop.signal   ? weir__exit_of_signal(run->stop.signal)
 				   : WEIR_EXIT_FAILURE);
