@@ -80,5 +80,6 @@ TEST(headers, each_declaration_says_waits_threads_owns_and_returns)
 	CHECK_EQ_INT(check_contracts("limit.h"), 4);
 	CHECK(check_contracts("pool.h") >= 15);
 	CHECK(check_contracts("job.h") >= 9);
+	CHECK_EQ_INT(check_contracts("isolate.h"), 3);
 	CHECK(check_contracts("pipeline.h") >= 1);
 }
