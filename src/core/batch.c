@@ -266,25 +266,25 @@ weir__batch_most(const weir_pool *pool)
  * average at most: threads are put aside now and then, and one such batch must
  * not make short jobs look long.
  */
-static void
-note_cost(struct weir_worker *w, int64_t each_ns)
+void
+weir__batch_note_cost(int64_t *cost_ns, int64_t each_ns)
 {
-	int64_t most_ns = 4 * w->cost_ns + COST_STEP_NS;
+	int64_t most_ns = 4 * *cost_ns + COST_STEP_NS;
 
-	if (w->cost_ns < 0) {
-		w->cost_ns = each_ns;
+	if (*cost_ns < 0) {
+		*cost_ns = each_ns;
 		return;
 	}
 	if (each_ns > most_ns)
 		each_ns = most_ns;
-	w->cost_ns += (each_ns - w->cost_ns) / 4;
+	*cost_ns += (each_ns - *cost_ns) / 4;
 }
 
 static void
 batch_adapt(struct weir_worker *w, size_t jobs, int64_t took_ns,
 	    int64_t each_ns)
 {
-	note_cost(w, each_ns);
+	weir__batch_note_cost(&w->cost_ns, each_ns);
 	if (took_ns > BATCH_LONG_NS) {
 		w->batch_want =
 			each_ns > BATCH_SHORT_NS ? 1 : (w->batch_want + 1) / 2;

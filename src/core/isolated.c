@@ -33,11 +33,11 @@
 #include <string.h>
 
 /*
- * Batches grow while one takes less than the first, shrink above the second.
- * A batch costs some ten microseconds to hand over and to be woken for.
+ * A batch costs some ten microseconds to hand over and to be woken for; this
+ * is how long one is to take at most, so that that does not count, and nobody
+ * waits much longer for it.
  */
-#define BATCH_SHORT_NS (250 * WEIR_US)
-#define BATCH_LONG_NS  (1 * WEIR_MS)
+#define BATCH_NS (250 * WEIR_US)
 /* The second worker always pays: its process has a processor of its own. */
 #define COST_NS 1000000
 
@@ -69,6 +69,7 @@ weir_status
 weir__isolated_init(struct weir_worker *w)
 {
 	w->cost_ns = COST_NS;
+	w->call_ns = -1;
 	return w->pool->isolated->cell_new(w->pool->isolator, w->index,
 					   &w->cell);
 }
@@ -191,17 +192,17 @@ adopt_order(struct weir_worker *w, size_t from, const struct weir_call *calls,
 		w->batch[from + i] = calls[i].record;
 }
 
-/* A larger batch, or a smaller one, next time. */
+/* As many, next time, as a batch may take, by what they took on average. */
 static void
 adapt(struct weir_worker *w, size_t count, int64_t took_ns)
 {
-	uint32_t most = weir__batch_most(w->pool);
+	int64_t most = weir__batch_most(w->pool), want;
 
-	if (took_ns > BATCH_LONG_NS)
-		w->batch_want = (w->batch_want + 1) / 2;
-	else if (took_ns < BATCH_SHORT_NS && count == w->batch_want)
-		w->batch_want =
-			2 * w->batch_want < most ? 2 * w->batch_want : most;
+	weir__batch_note_cost(&w->call_ns, took_ns / (int64_t)count);
+	want = BATCH_NS / (w->call_ns + 1);
+	if (want > most)
+		want = most;
+	w->batch_want = want > 1 ? (uint32_t)want : 1;
 }
 
 /* A batch on its way: which of w->batch have ended, and which are to do. */
@@ -286,7 +287,7 @@ weir__isolated_run(struct weir_worker *w, size_t count)
 		}
 		run_next(w, &b);
 	}
-	adapt(w, count, weir__worker_look(w) - began_ns);
+	adapt(w, b.next, weir__worker_look(w) - began_ns);
 	weir__u32_store(&w->running, 0, WEIR_RELAXED);
 	return b.ended;
 }

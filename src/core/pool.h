@@ -187,6 +187,7 @@ struct weir_worker {
 	struct weir_heap timers;
 	uint64_t current_id;    /* for the crash line */
 	struct weir_cell *cell; /* where its jobs run, if they are isolated */
+	int64_t call_ns;        /* the same: moving average of one in a batch */
 	void *signal_stack;
 
 	/* how others reach a worker of asynchronous jobs */
@@ -639,6 +640,8 @@ bool weir__push_help(weir_pool *pool);
 size_t weir__batch_run(struct weir_worker *w, size_t count);
 /* The largest batch, in pull form a fair share of what may be inside. */
 uint32_t weir__batch_most(const weir_pool *pool);
+/* A moving average of what a job takes; negative: nothing is known yet. */
+void weir__batch_note_cost(int64_t *cost_ns, int64_t each_ns);
 /* Fill in the times of a job that ran in a batch begun and ended then. */
 void weir__batch_conclude(struct weir_record *record, int64_t began_ns,
 			  int64_t share_ns, int64_t now_ns);
