@@ -4,7 +4,7 @@ published can be written again from the file."""
 
 import textwrap
 
-from . import counters, fetch, latency, memory, pool, stats
+from . import commands, counters, fetch, latency, memory, pool, stats
 
 SIGNS = {">=": "at least", "<=": "at most"}
 VERDICTS = {True: "reached", False: "**MISSED**", None: "not measured"}
@@ -282,6 +282,35 @@ def fetched(samples):
              "connections", "weir, times"], rows) + [""]
 
 
+def commanded(samples):
+    """The section of weir run: starts, and its own memory."""
+    rows = []
+    for name in names(samples, commands.SUITE):
+        cells = [stats.median(samples, commands.SUITE, commands.CASE, name, m)
+                 for m in ("jobs_per_s", "cpu_ms_per_job")]
+        ratio = stats.ratios(samples, commands.SUITE, commands.CASE,
+                             "jobs_per_s", commands.WEIR, name)
+        if all(cells):
+            rows.append([name, f"{cells[0]:.0f}", f"{cells[1]:.3f}",
+                         "" if name == commands.WEIR else ranged(ratio)])
+    if not rows:
+        return []
+    lines = ["## Commands", ""] + para("""
+        `true`, two at a time, once for each line of a file. GNU parallel has
+        fewer lines, and its shell does not even start a program for `true`.
+        The last column is how many times more starts a second weir
+        makes.""") + [""] + table(
+            ["", "starts/s", "CPU ms each", "weir, times"], rows) + [""]
+    peaks = [[s["case"], f"{s['own_kib'] / 1024:.1f}", f"{s['wall_s']:.0f}"]
+             for s in commands.memory_samples(samples)]
+    return lines + para("""
+        Memory of weir itself, without its children (VmHWM, looked at every
+        5 ms), with `-j2 true` and items from a pipe. Ten million starts would
+        take an hour, so of the longest inputs many items go into a command,
+        or `--resume` finds that all were done before.""") + [""] + table(
+            ["", "peak, MiB", "seconds"], peaks) + [""]
+
+
 NOT_SAID = (
     """**That N threads ran.** With trivial jobs the pull form does not keep N
     threads busy, and with `caller_helps` the caller runs jobs itself. N is
@@ -326,7 +355,8 @@ def document(bench, pictures):
     lines += goal_rows(bench["goals"]) + [""]
     for picture in pictures:
         lines += [f"![{picture}](benchmarks/{picture}.svg)", ""]
-    for part in (trivial, working, round_trips, counted, remembered, fetched):
+    for part in (trivial, working, round_trips, counted, remembered, fetched,
+                 commanded):
         lines += part(samples)
     lines += ["## What these figures do not say", ""]
     for text in NOT_SAID:
