@@ -467,7 +467,10 @@ TEST(summary, tells_what_a_signal_left)
 	struct weir_summary s = {
 		.verb = "ran",
 		.stopped = "stopped after drain",
-		.counts = {.done = 89, .ok = 88, .failed = 1},
+		.counts = {.done = 89,
+			   .total_final = true,
+			   .ok = 88,
+			   .failed = 1},
 		.not_started = 111,
 		.next = "weir run --resume run.jsonl",
 		.quiet = true,
@@ -478,6 +481,9 @@ TEST(summary, tells_what_a_signal_left)
 			       "try: weir run --resume run.jsonl\n");
 	s.cancelled = 8;
 	CHECK(strstr(summary(&s), "failed 1  cancelled 8  not started 111\n"));
+	/* There may be more in the input. */
+	s.counts.total_final = false;
+	CHECK(strstr(summary(&s), "not started 111+\n"));
 }
 
 TEST(summary, a_tally_never_grows)

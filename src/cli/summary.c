@@ -98,7 +98,10 @@ put_done(struct weir_buf *buf, const struct weir_summary *s)
 	put_figures(buf, s);
 }
 
-/* "stopped after drain: ok 88  failed 1  not started 111" */
+/*
+ * "stopped after drain: ok 88  failed 1  not started 111"; with a plus where
+ * there may be more in an input that was not read to its end.
+ */
 static void
 put_stopped(struct weir_buf *buf, const struct weir_summary *s)
 {
@@ -113,7 +116,8 @@ put_stopped(struct weir_buf *buf, const struct weir_summary *s)
 		put_count(buf, "  skipped ", c->skipped, "");
 	if (s->cancelled > 0)
 		put_count(buf, "  cancelled ", s->cancelled, "");
-	put_count(buf, "  not started ", s->not_started, "\n");
+	put_count(buf, "  not started ", s->not_started,
+		  c->total_final ? "\n" : "+\n");
 }
 
 /* The most frequent first; by name where they are equal, to be the same twice.

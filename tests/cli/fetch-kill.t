@@ -37,7 +37,7 @@ judge() {
 	[ "$status" -eq "$1" ] || echo "status $status, not $1"
 	# It had not even begun to listen to signals.
 	[ -s "$out" ] || [ -s "$err" ] || return
-	rest=$(sed -n 's/.*not started \([0-9 ]*\)$/\1/p' "$err" | tr -d ' ')
+	rest=$(sed -n 's/.*not started \([0-9 ]*\)+\{0,1\}$/\1/p' "$err" | tr -d ' ')
 	[ $((lines + ${rest:-0})) -eq 2000 ] ||
 		echo "$lines records and ${rest:-none} not started"
 }
