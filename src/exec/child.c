@@ -47,6 +47,9 @@
 #ifdef UNDER_TSAN
 int __clone(int (*fn)(void *), void *stack, int flags, void *arg, ...);
 #define clone __clone
+/* And that of dup2() keeps books, which are shared, of the child's too. */
+int __dup2(int from, int to);
+#define dup2 __dup2
 #endif
 
 /* For all that runs in the child. */
