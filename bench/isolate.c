@@ -2,14 +2,14 @@
  * Jobs in processes: how many no-op jobs a second, and how soon a worker that
  * has died is replaced.
  *
- *      isolate rate  WORKERS JOBS [push] [payload BYTES]
+ *      isolate rate  WORKERS JOBS [push] [threads] [payload BYTES]
  *      isolate crash CRASHES
  *
  * Prints one line of JSON.  rate runs JOBS jobs through a pool in pull form,
- * or in push form with one thread that submits and one that collects.  crash
- * runs jobs that die of SIGSEGV, each followed by one that does nothing, and
- * times how long the second one takes: that is until the death has been seen,
- * a new process has been made and has answered.
+ * or in push form with one thread that submits and one that collects; with
+ * threads the jobs are not isolated.  crash runs jobs that die of SIGSEGV,
+ * each followed by one that does nothing, and times how long the second one
+ * takes: until a new process has been made and has answered.
  */
 #include <pthread.h>
 #include <stdio.h>
@@ -124,27 +124,31 @@ rate(weir_zygote *zygote, int argc, char **argv)
 	uint32_t workers = (uint32_t)atoi(argv[2]);
 	long jobs = atol(argv[3]);
 	size_t payload = 8;
-	bool push = false;
+	bool push = false, threads = false;
 	weir_pool_options o;
 	int64_t began_ns;
 	double took_s;
 
 	for (int i = 4; i < argc; i++) {
 		push |= strcmp(argv[i], "push") == 0;
+		threads |= strcmp(argv[i], "threads") == 0;
 		if (strcmp(argv[i], "payload") == 0 && i + 1 < argc)
 			payload = (size_t)atol(argv[i + 1]);
 	}
 	o = options_of(zygote, workers, payload);
+	if (threads)
+		o.isolate = WEIR_ISOLATE_NONE;
 	began_ns = weir_now_ns();
 	if (push)
 		run_push(&o, jobs);
 	else
 		run_pull(&o, jobs);
 	took_s = (double)(weir_now_ns() - began_ns) / 1e9;
-	printf("{\"form\": \"%s\", \"workers\": %u, \"jobs\": %ld, "
+	printf("{\"isolated\": %s, \"form\": \"%s\", \"workers\": %u, "
+	       "\"jobs\": %ld, "
 	       "\"bad\": %ld, \"payload\": %zu, \"jobs_per_s\": %.0f}\n",
-	       push ? "push" : "pull", workers, jobs, bad, payload,
-	       (double)jobs / took_s);
+	       threads ? "false" : "true", push ? "push" : "pull", workers,
+	       jobs, bad, payload, (double)jobs / took_s);
 	return bad != 0;
 }
 
@@ -209,7 +213,7 @@ main(int argc, char **argv)
 		failed = crash(zygote, argv);
 	else
 		fprintf(stderr, "usage: isolate rate WORKERS JOBS [push] "
-				"[payload BYTES] | crash CRASHES\n");
+				"[threads] [payload BYTES] | crash CRASHES\n");
 	weir_zygote_free(zygote);
 	return failed;
 }

@@ -9,7 +9,7 @@ import sys
 WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Wconversion",
             "-Werror"]
 C_FLAGS = ["-O2", "-std=gnu17", "-D_GNU_SOURCE"] + WARNINGS
-PROGRAMS = ("pool", "depth", "trip")
+PROGRAMS = ("pool", "depth", "trip", "isolate")
 # Go's own programs need its standard library only.
 GO_PROGRAMS = ("pool", "trip", "spawn", "fetch")
 GO_LIBRARIES = ("ants", "pond")
