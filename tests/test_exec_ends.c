@@ -532,6 +532,26 @@ TEST(ends, with_too_few_descriptors_there_are_fewer_at_a_time)
 	bench_fini(&b);
 }
 
+TEST(ends, with_no_descriptors_at_all_the_run_says_so)
+{
+	struct bench b = {.options = {.jobs = 12}, BENCH(napping)};
+	struct rlimit limit;
+	int fd;
+
+	bench_new(&b);
+	fd = dup(0);
+	REQUIRE(fd >= 0 && close(fd) == 0);
+	REQUIRE(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+	limit.rlim_cur = (rlim_t)fd + 1;
+	REQUIRE(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+	CHECK_EQ_INT(weir__exec_engine_run(b.engine, NULL, &b.error),
+		     WEIR_SYSTEM);
+	CHECK_STR(b.error.message, "cannot run commands: Too many open files");
+	weir__exec_engine_free(b.engine);
+	CHECK_EQ_INT(b.next, 0);
+	bench_fini(&b);
+}
+
 /* As somebody else, who has no other processes. */
 static void
 be_nobody(rlim_t processes)

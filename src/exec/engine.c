@@ -523,7 +523,7 @@ weir__exec_engine_run(struct weir_exec_engine *engine, weir_ctx *ctx,
 		      weir_error *reterr)
 {
 	weir_status status;
-	uint32_t fatal;
+	uint32_t fatal, unmade;
 
 	status = weir_ctx_new(&engine->ctx, ctx, WEIR_FOREVER);
 	if (status != WEIR_OK)
@@ -536,6 +536,10 @@ weir__exec_engine_run(struct weir_exec_engine *engine, weir_ctx *ctx,
 		return set_error(reterr, WEIR_SYSTEM,
 				 "cannot write a temporary file", (int)fatal,
 				 weir__spool_dir());
+	unmade = weir__u32_load(&engine->unmade, WEIR_SEQ_CST);
+	if (unmade)
+		return set_error(reterr, WEIR_SYSTEM, "cannot run commands",
+				 (int)unmade, NULL);
 	if (status != WEIR_OK)
 		set_error(reterr, status, weir_status_message(status), 0, NULL);
 	return status;

@@ -467,6 +467,8 @@ weir__exec_reactor_init(uint32_t worker, void **ret_state, void *user)
 	    !runs_init(reactor, slots_of(engine, worker)) ||
 	    !env_init(reactor) ||
 	    !weir__descendants_enter(&engine->descendants)) {
+		(void)weir__u32_cas(&engine->unmade, 0, (uint32_t)errno,
+				    WEIR_SEQ_CST);
 		reactor_free(reactor);
 		return WEIR_SYSTEM;
 	}

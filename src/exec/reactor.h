@@ -135,6 +135,7 @@ struct weir_exec_engine {
 	struct weir_u32 starting; /* attempts that wait to be started */
 	struct weir_u32 refused;  /* streams that wait for room */
 	struct weir_u32 fatal;    /* errno of what cannot go on, or 0 */
+	struct weir_u32 unmade;   /* errno of a reactor that there is none of */
 	struct weir_u32 killing;  /* what is started now is killed at once */
 };
 
