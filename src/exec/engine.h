@@ -87,9 +87,11 @@ struct weir_exec_options {
  * chunk       any reactor, with LINES: whole lines that a job wrote (or the
  *             last line without a newline), to standard error if is_err.  The
  *             hook moves the spool away and returns true; or false: no room,
- *             it is offered again after weir__exec_engine_poke().  In GROUPED
- *             mode it gets the standard error of attempts that are tried
- *             again, and must take it.
+ *             it is offered again after weir__exec_engine_poke(), as long as
+ *             the child runs.  It also gets what is left of an attempt that is
+ *             tried again: with LINES all of it, with GROUPED its standard
+ *             error.  What it does not take at an end stays with the job, and
+ *             comes with the result.
  * None of them may wait.
  */
 struct weir_exec_hooks {
@@ -104,7 +106,12 @@ struct weir_exec_hooks {
 	void *user;
 };
 
-/* WEIR_OK, or WEIR_NOMEM, WEIR_SYSTEM, WEIR_INVAL with the reason. */
+/*
+ * WEIR_OK, or WEIR_NOMEM, WEIR_SYSTEM, WEIR_INVAL with the reason.  As long as
+ * there is one the process is a subreaper and does not ignore CHLD, and must
+ * get no other children, for they would be ended with the run; those it has
+ * by now are left alone.
+ */
 WEIR_NODISCARD weir_status weir__exec_engine_new(
 	struct weir_exec_engine **out, const struct weir_exec_options *options,
 	const struct weir_exec_hooks *hooks, weir_error *reterr);
@@ -129,7 +136,10 @@ void weir__exec_engine_poke(struct weir_exec_engine *engine);
  */
 void weir__exec_engine_stop(struct weir_exec_engine *engine, bool now);
 
-/* KILL to all that runs, now; for who is about to leave.  Any thread. */
+/*
+ * KILL to all that runs, and to what it has left behind; for who is about to
+ * leave.  Any thread; waits 0.2 s at most for them to be dead.
+ */
 void weir__exec_engine_kill(struct weir_exec_engine *engine);
 
 /* Any thread, while it runs. */
