@@ -279,7 +279,7 @@ mark_back(struct weir_flight *flight, const void *bytes)
 static void
 take_back_alone(struct weir_cell *cell, struct weir_flight *flight)
 {
-	struct weir_job_frame frame;
+	struct weir_job_frame frame = {0};
 	ssize_t n;
 	int fd;
 

@@ -144,7 +144,7 @@ address_space(void)
 }
 
 static void
-limit_set(int what, rlim_t value)
+limit_set(unsigned what, rlim_t value)
 {
 	struct rlimit limit;
 

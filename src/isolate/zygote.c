@@ -243,7 +243,7 @@ reap(struct brood *brood, const struct weir_zygote_request *request,
 static bool
 serve(struct brood *brood, int control)
 {
-	struct weir_zygote_request request;
+	struct weir_zygote_request request = {0};
 	struct weir_zygote_reply reply = {0};
 	int fds[WEIR_WORKER_FDS], pidfd = -1;
 	bool sent;
@@ -263,13 +263,15 @@ serve(struct brood *brood, int control)
 }
 
 _Noreturn static void
-zygote_process(int control, int program)
+zygote_process(struct zygote *zygote, int control, int program)
 {
 	struct brood brood = {0};
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	struct pollfd polls[2] = {{WEIR_WORKER_SOCKET, POLLIN, 0},
 				  {WEIR_WORKER_BELL, POLLIN, 0}};
 
+	/* It is the program's, and lives on there. */
+	free(zygote);
 	/* Out of the reach of the terminal's signals. */
 	(void)setsid();
 	(void)prctl(PR_SET_NAME, "weir-zygote");
@@ -316,11 +318,8 @@ zygote_fork(struct zygote *zygote)
 		/* What is in stdio's buffers is to be written once. */
 		(void)fflush(NULL);
 		zygote->pid = weir__kernel_fork_quiet();
-		if (zygote->pid == 0) {
-			/* It is the program's, and there it goes on. */
-			free(zygote);
-			zygote_process(ends[1], program);
-		}
+		if (zygote->pid == 0)
+			zygote_process(zygote, ends[1], program);
 		weir__fd_close(&ends[1]);
 		zygote->control = ends[0];
 		zygote->pidfd =
@@ -403,7 +402,7 @@ weir__zygote_spawn(struct weir_zygote *zygote,
 	struct weir_zygote_request request = {.op = WEIR_ZYGOTE_SPAWN,
 					      .fd_count = (uint32_t)fd_count,
 					      .spec = *spec};
-	struct weir_zygote_reply reply;
+	struct weir_zygote_reply reply = {0};
 	int pidfd, error = ask(zygote, &request, fds, &reply, &pidfd);
 
 	/* It was made, and no descriptor was left here to hold it by. */
@@ -425,7 +424,7 @@ weir__zygote_reap(struct weir_zygote *zygote, pid_t pid, int *ret_status,
 {
 	struct weir_zygote_request request = {.op = WEIR_ZYGOTE_REAP,
 					      .pid = pid};
-	struct weir_zygote_reply reply;
+	struct weir_zygote_reply reply = {0};
 	int no_fd, error = ask(zygote, &request, NULL, &reply, &no_fd);
 
 	if (error != 0)
