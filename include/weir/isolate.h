@@ -73,7 +73,7 @@ typedef struct weir_zygote weir_zygote;
  * has one thread: what other threads are doing at the time of a fork, locks
  * that they hold included, would be copied half done.
  *
- * Waits:   for the zygote to be there; some hundred microseconds.
+ * Waits:   never, but for one fork.
  * Threads: the program's only one.
  * Owns:    the caller owns *out, and ends it with weir_zygote_free() after
  *          all pools that use it.

@@ -42,6 +42,7 @@ struct weir_cell {
 	int bell;     /* an eventfd: the last of a batch has been answered */
 	int statm;    /* of /proc, if its size matters */
 	uint32_t seq; /* of the next job */
+	size_t batch_now;     /* batch_max, or what the pipe has room for */
 	uint32_t running_seq; /* of the one that finish waits for */
 	uint64_t answered;
 	uint64_t sized_at; /* answered, when its size was looked at last */

@@ -101,7 +101,10 @@ send_together(struct weir_cell *cell, const struct weir_call *calls,
 	do
 		n = write(cell->jobs, cell->records, *count * cell->record);
 	while (n < 0 && errno == EINTR);
-	if (n < (ssize_t)cell->record)
+	/* Part of a record: nobody could read on after it. */
+	if (n > 0 && (size_t)n % cell->record != 0)
+		cell->blame = WEIR_BLAME_GARBAGE;
+	if (n < (ssize_t)cell->record || cell->blame != WEIR_BLAME_NONE)
 		return false;
 	*count = (size_t)n / cell->record;
 	return true;
@@ -111,8 +114,8 @@ bool
 weir__flight_send(struct weir_cell *cell, struct weir_flight *flight,
 		  struct weir_call *calls, size_t count)
 {
-	if (count > cell->batch_max)
-		count = cell->batch_max;
+	if (count > cell->batch_now)
+		count = cell->batch_now;
 	flight->calls = calls;
 	flight->ended = 0;
 	flight->first = cell->seq;

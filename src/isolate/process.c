@@ -41,6 +41,21 @@ forget(struct weir_cell *cell)
 }
 
 /*
+ * A user with very many pipes gets small ones.  One record always fits, for a
+ * page does.
+ */
+static void
+batch_fit(struct weir_cell *cell)
+{
+	int room = fcntl(cell->jobs, F_GETPIPE_SZ);
+	size_t fit = room > 0 ? (size_t)room / 2 / cell->record : 1;
+
+	cell->batch_now = fit < cell->batch_max ? fit : cell->batch_max;
+	if (cell->batch_now == 0)
+		cell->batch_now = 1;
+}
+
+/*
  * Pipes for small jobs.  Neither of us may wait in the one we both read, so
  * it does not wait; the process, which alone writes answers, may.
  */
@@ -53,6 +68,7 @@ pipes_open(struct weir_cell *cell, int *fds)
 		return errno;
 	fds[2] = ends[0];
 	cell->jobs = ends[1];
+	batch_fit(cell);
 	if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0)
 		return errno;
 	cell->heard = ends[0];
@@ -77,6 +93,7 @@ channels_open(struct weir_cell *cell, int *fds)
 	if (cell->small)
 		return pipes_open(cell, fds);
 	cell->heard = cell->socket;
+	cell->batch_now = 1;
 	return 0;
 }
 
