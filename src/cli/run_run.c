@@ -372,16 +372,23 @@ loop(struct run *run)
 	}
 }
 
-/* The words of our own command line, without --resume and its value. */
+/*
+ * The words of our own command line, without --resume and its value; those of
+ * the command that it runs are all its own.
+ */
 static void
 put_command(struct run *run, struct weir_buf *buf, const char *log)
 {
+	const struct weir_cli *cli = run->cli;
+	bool ours = true;
+
 	weir__buf_puts(buf, "weir run --resume ");
 	weir__quote_word(buf, log);
-	for (char **word = run->cli->argv + 2; *word; word++) {
-		if (strncmp(*word, "--resume=", 9) == 0)
+	for (char **word = cli->argv + 2; *word; word++) {
+		ours &= cli->operand_count == 0 || *word != cli->operands[0];
+		if (ours && strncmp(*word, "--resume=", 9) == 0)
 			continue;
-		if (strcmp(*word, "--resume") == 0 && word[1]) {
+		if (ours && strcmp(*word, "--resume") == 0 && word[1]) {
 			word++;
 			continue;
 		}

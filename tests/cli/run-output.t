@@ -191,6 +191,8 @@ weir --log "$tmp/l" sh -c 'exit $1' sh ::: 1 2 2
 match_err "^3 failed: 2×exit 2 1×exit 1 *records: $tmp/l"
 match_err "^try: weir run --resume $tmp/l --log $tmp/l sh -c 'exit \$1' sh ::: 1 2 2"
 match_err 'sh -c .exit \$1. sh 2 .*exit 2'
+weir --log "$tmp/l" --resume "$tmp/l" -- false --resume yes ::: 1
+match_err "^try: weir run --resume $tmp/l --log $tmp/l -- false --resume yes"
 weir --progress none sh -c 'kill -SEGV $$' sh ::: 17
 match_err 'sh -c .*17 .*killed by SIGSEGV after [0-9.]*m\?s'
 match_err '1×SIGSEGV'
