@@ -458,14 +458,14 @@ weir__run_window(const struct run *run)
 	return window > jobs ? window : jobs;
 }
 
-/* The widest run for which so many descriptors are enough, or 1. */
+/* The widest run for which so many descriptors are enough; 0: none is. */
 static uint32_t
 jobs_within(const struct run *run, uint64_t descriptors)
 {
 	struct weir_exec_options o = run->engine_options;
 	uint64_t waiting = run->options->ordered ? FILES_EACH : 0;
 
-	while (o.jobs > 1 &&
+	while (o.jobs > 0 &&
 	       weir__exec_engine_descriptors(&o) + waiting * o.jobs >
 		       descriptors)
 		o.jobs--;
@@ -479,6 +479,7 @@ weir__run_raise_limit(struct run *run)
 		weir__exec_engine_descriptors(&run->engine_options) +
 		(run->options->ordered ? FILES_EACH * run->report.window : 0);
 	struct rlimit limit;
+	uint32_t jobs;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
 		return -1;
@@ -495,8 +496,9 @@ weir__run_raise_limit(struct run *run)
 			" open files, and only %" PRIu64 " are allowed",
 			run->engine_options.jobs, need,
 			(uint64_t)limit.rlim_max);
-	weir__cli_try(run->cli, "weir run -j %" PRIu32,
-		      jobs_within(run, limit.rlim_max));
+	jobs = jobs_within(run, limit.rlim_max);
+	if (jobs > 0)
+		weir__cli_try(run->cli, "weir run -j %" PRIu32, jobs);
 	return WEIR_EXIT_FAILURE;
 }
 

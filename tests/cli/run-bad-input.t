@@ -293,6 +293,10 @@ next=$(sed -n 's/^try: weir run \(-j [0-9]*\).*/\1/p' "$err")
 # shellcheck disable=SC2086
 limited 'n 64' "$WEIR" run -q ${next:--j 1} true ::: 1 2 3
 expect_status 0 'what it recommends then works'
+limited 'n 12' "$WEIR" run -q -j 1 true ::: 1
+expect_status 1
+match_err 'needs [0-9]* open files'
+check 'it recommends nothing that does not work' sh -c "! grep ^try: '$err'"
 seq 3000 >"$tmp/items"
 limited 'n 128' "$WEIR" run -q -j 4 -k -a "$tmp/items" echo
 check 'a few descriptors are enough' cmp "$tmp/items" "$out"
