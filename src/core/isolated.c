@@ -198,6 +198,7 @@ adapt(struct weir_worker *w, size_t count, int64_t took_ns)
 {
 	int64_t most = weir__batch_most(w->pool), want;
 
+	weir_assert(count > 0);
 	weir__batch_note_cost(&w->call_ns, took_ns / (int64_t)count);
 	want = BATCH_NS / (w->call_ns + 1);
 	if (want > most)

@@ -88,6 +88,8 @@ send_together(struct weir_cell *cell, const struct weir_call *calls,
 	char *at = cell->records;
 	ssize_t n;
 
+	weir_assert(cell->record > 0);
+
 	for (size_t i = 0; i < *count; i++, at += cell->record) {
 		struct weir_job_frame *frame = (void *)at;
 
