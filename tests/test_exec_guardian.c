@@ -130,6 +130,20 @@ TEST(guardian, has_nothing_to_do_when_it_is_stopped)
 	(void)close(pidfd);
 }
 
+TEST(guardian, leaves_nobody_to_wait_for)
+{
+	struct weir_guardian *guardian;
+
+	/* As the first process of a container is: orphans come to us. */
+	REQUIRE(prctl(PR_SET_CHILD_SUBREAPER, 1) == 0);
+	guardian = weir__guardian_start(1);
+	REQUIRE(guardian);
+	weir__guardian_stop(guardian);
+	errno = 0;
+	CHECK(wait(NULL) < 0);
+	CHECK_EQ_INT(errno, ECHILD);
+}
+
 TEST(guardian, is_not_missed_where_there_is_none)
 {
 	CHECK(!weir__guardian_seat(NULL, 1));

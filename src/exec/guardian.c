@@ -2,9 +2,11 @@
  * Ending what we ran if we are killed; see guardian.h.
  *
  * Design.  Its end of a pipe, whose other end only we have, is at its end when
- * we are gone, however that came.  It is the child of a child, so that nobody
- * has to wait for it; in a process group of its own, so that what is sent to
- * ours does not reach it; and deaf to signals that are not KILL.
+ * we are gone, however that came.  It is a child of ours, and waited for when
+ * it is stopped: where the first process of a container reaps nobody, a child
+ * of a child would stay for ever.  It is in a process group of its own, so that
+ * what is sent to ours does not reach it; and deaf to signals that are not
+ * KILL.
  *
  * Between fork(2) and its end it makes system calls only: other threads of
  * ours may have held any lock.
@@ -32,8 +34,9 @@
 #define END_MS_MAX 1000
 
 struct weir_guardian {
-	volatile pid_t *seats; /* shared; seat 0 is its own number */
+	volatile pid_t *seats; /* shared; nobody sits on seat 0 */
 	uint32_t count;
+	pid_t pid;
 	int fd;    /* our end of the pipe */
 	int pidfd; /* of it; -1: the system has none left */
 };
@@ -80,30 +83,16 @@ guard(const struct weir_guardian *guardian, int fd)
 	_exit(0);
 }
 
-/* The child of a child.  False: errno says why. */
+/* False: errno says why. */
 static bool
-fork_twice(const struct weir_guardian *guardian, int theirs)
+start(struct weir_guardian *guardian, int theirs)
 {
-	int status, failed;
-	pid_t pid = fork(), got;
-
-	if (pid == 0) {
-		pid = fork();
-		if (pid > 0)
-			guardian->seats[0] = pid;
-		if (pid != 0)
-			_exit(pid < 0 ? errno : 0);
+	guardian->pid = fork();
+	if (guardian->pid == 0) {
 		withdraw(theirs);
 		guard(guardian, theirs);
 	}
-	if (pid < 0)
-		return false;
-	do {
-		got = waitpid(pid, &status, 0);
-	} while (got < 0 && errno == EINTR);
-	failed = got < 0 ? errno : WIFEXITED(status) ? WEXITSTATUS(status) : 0;
-	errno = failed;
-	return failed == 0;
+	return guardian->pid > 0;
 }
 
 static struct weir_guardian *
@@ -141,14 +130,12 @@ weir__guardian_start(uint32_t seats)
 		return guardian_free(guardian);
 	ends[0] = weir__child_move_up(ends[0]);
 	guardian->fd = weir__child_move_up(ends[1]);
-	started = ends[0] >= 0 && guardian->fd >= 0 &&
-		  fork_twice(guardian, ends[0]);
+	started = ends[0] >= 0 && guardian->fd >= 0 && start(guardian, ends[0]);
 	if (ends[0] >= 0)
 		(void)close(ends[0]);
 	if (!started)
 		return guardian_free(guardian);
-	guardian->pidfd =
-		weir__child_move_up(pidfd_open((pid_t)guardian->seats[0], 0));
+	guardian->pidfd = weir__child_move_up(pidfd_open(guardian->pid, 0));
 	return guardian;
 }
 
@@ -166,6 +153,7 @@ weir__guardian_stop(struct weir_guardian *guardian)
 	(void)close(guardian->fd);
 	guardian->fd = -1;
 	(void)poll(&end, 1, END_MS_MAX);
+	(void)waitpid(guardian->pid, NULL, WNOHANG);
 	return guardian_free(guardian);
 }
 
