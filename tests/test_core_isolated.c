@@ -258,7 +258,8 @@ pool_with_batch(struct fake *fake, weir_pool_options *o, weir_ctx *gate)
 	submit(pool, (struct task){.what = GATE, .gate = gate}, NULL);
 	WAIT_FOR(stats_of(pool).busy == 1 && stats_of(pool).queued == 0);
 	weir__mutex_lock(&pool->mu);
-	pool->workers[0]->batch_want = 8;
+	/* Jobs have cost nothing so far: the next batch is a large one. */
+	pool->workers[0]->call_ns = 0;
 	weir__mutex_unlock(&pool->mu);
 	return pool;
 }
@@ -281,6 +282,8 @@ TEST(isolated, a_job_with_a_submitter_goes_alone)
 	gate_open(gate);
 	for (int i = 0; i < 7; i++)
 		CHECK_EQ_INT(next_result(pool, &out).status, WEIR_OK);
+	/* Two and two, and two by themselves. */
+	CHECK_EQ_INT(fake.largest, 2);
 	weir_pool_free(pool);
 	weir_ctx_unref(gate);
 	weir_ctx_unref(mine);
@@ -376,8 +379,9 @@ TEST(isolated, a_pool_that_is_stopped_begins_no_more_of_a_batch)
 	for (int i = 0; i < 4; i++)
 		submit(pool, (struct task){.number = i}, mine);
 	gate_open(gate);
-	WAIT_FOR(stats_of(pool).busy == 1 && seen.runs == 2);
-	/* Is it a batch?  In push form the worker has taken all it may. */
+	WAIT_FOR(seen.runs == 2);
+	/* The worker has taken all of them along. */
+	CHECK_EQ_INT(stats_of(pool).queued, 0);
 	CHECK_EQ_INT(weir_pool_shutdown_soon(pool, NULL, NULL, soon),
 		     WEIR_TIMEDOUT);
 	gate_open(task.gate);
