@@ -372,22 +372,47 @@ weir__descendants_end(struct weir_descendants *d, int64_t grace_ns)
 	free(told.pids);
 }
 
-/* Those that still run: a zombie is not ours to reap, and needs no KILL. */
+/* A zombie is not ours to reap here, and needs no KILL. */
 static bool
-kill_again(const struct weir_descendants *d, struct weir_pids *killed)
+is_running(pid_t pid)
+{
+	siginfo_t info = {0};
+
+	return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) ==
+		       0 &&
+	       info.si_pid == 0;
+}
+
+/*
+ * Kill those that still run, and wait for one of them.  Who has just ended may
+ * have left us its children after the list was read, and who was killed before
+ * leaves them only when it ends; so false, there are none any more, is said
+ * only when all had ended before the list was read.
+ */
+static bool
+kill_again(const struct weir_descendants *d, struct weir_pids *ended)
 {
 	struct weir_pids children = {0};
+	size_t running = 0;
 	bool any = false;
 
 	read_all_children(&children);
 	for (size_t i = 0; i < children.len; i++) {
 		pid_t pid = children.pids[i];
 
-		if (pids_have(&d->before, pid) || pids_have(killed, pid))
+		if (pids_have(&d->before, pid) || pids_have(ended, pid))
 			continue;
-		any |= kill(pid, SIGKILL) == 0 && pids_add(killed, pid);
+		any = true;
+		if (is_running(pid)) {
+			(void)kill(pid, SIGKILL);
+			children.pids[running++] = pid;
+		} else if (!pids_add(ended, pid)) {
+			any = false;
+		}
 	}
-	wait_for_some(&children, any ? WAIT_MS_MAX / 10 : 0);
+	children.len = running;
+	if (running > 0)
+		wait_for_some(&children, WAIT_MS_MAX / 10);
 	free(children.pids);
 	return any;
 }
@@ -401,9 +426,9 @@ void
 weir__descendants_kill(struct weir_descendants *d, int64_t most_ns)
 {
 	int64_t until_ns = weir__deadline_ns(weir_now_ns(), most_ns);
-	struct weir_pids killed = {0};
+	struct weir_pids ended = {0};
 
-	while (kill_again(d, &killed) && weir_now_ns() < until_ns)
+	while (kill_again(d, &ended) && weir_now_ns() < until_ns)
 		;
-	free(killed.pids);
+	free(ended.pids);
 }

@@ -37,7 +37,7 @@
 #define SPOOL_BYTES  (2 * 1024 * 1024)
 #define WAITING_MIN  64
 #define END_GRACE_NS (2 * WEIR_S)
-#define KILL_MOST_NS (200 * WEIR_MS)
+#define KILL_MOST_NS (2 * WEIR_S)
 
 static uint32_t
 threads_of(const struct weir_exec_options *options)
