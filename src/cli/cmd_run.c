@@ -124,7 +124,9 @@ static const struct weir_option table[] = {
 	{AT(FILE, resume), .name = "resume", .arg = "LOG",
 	 .help = "leave out what this log, of either kind, says was ok",
 	 .more = "A job is known by its whole command, not by its place in the "
-		 "input, so that lines may be added, moved and removed.  "
+		 "input, so that lines may be added, moved and removed.  Two "
+		 "jobs with the same command are one to it: if one of them was "
+		 "ok, both are left out.  "
 		 "Further records are added to the same file, unless `--log` "
 		 "or "
 		 "`--joblog` names another."},
