@@ -411,8 +411,12 @@ conclude(struct fetch_run *run)
 	uint64_t lines = weir__fetch_input_count(run->input, &end);
 	int status;
 
-	/* The summary waits for a reader; a signal may end that wait. */
-	weir__signals_release();
+	/*
+	 * The summary waits for a reader; a signal may end that wait.  That of
+	 * who was stopped does not, and is not to be lost to one more signal.
+	 */
+	if (!run->stop.signal)
+		weir__signals_release();
 	weir__progress_finish(&run->progress);
 	left = !end || counts.cancelled > 0 || counts.unstarted > 0;
 	status = exit_status(run, &counts, left);

@@ -512,8 +512,12 @@ conclude(struct run *run)
 	uint64_t total = weir__items_total(run->items);
 	int status;
 
-	/* The summary waits for a reader; a signal may end that wait. */
-	weir__signals_release();
+	/*
+	 * The summary waits for a reader; a signal may end that wait.  That of
+	 * who was stopped does not, and is not to be lost to one more signal.
+	 */
+	if (!run->stop.signal)
+		weir__signals_release();
 	weir__progress_finish(&run->progress);
 	/* Who was stopped after the last one has not asked for another. */
 	end = end || (total > 0 && rows >= total);
