@@ -52,14 +52,33 @@ refuse(struct weir_cli *cli, int error_number, const char *path)
 	return WEIR_EXIT_FAILURE;
 }
 
+/*
+ * A pipe that has a reader, such as that of >(...); -1: it is none.  Were it
+ * open for reading here as well, we would wait for ever when its reader goes.
+ */
+static int
+open_pipe(const char *path)
+{
+	struct stat st;
+	int fd;
+
+	if (stat(path, &st) != 0 || !S_ISFIFO(st.st_mode))
+		return -1;
+	fd = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+	if (fd >= 0)
+		(void)fcntl(fd, F_SETFL, 0);
+	return fd;
+}
+
 int
 weir__records_open(struct weir_cli *cli, const char *path, bool append,
 		   const char *const *inputs, size_t input_count, int *ret_fd)
 {
 	struct stat st;
-	int fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-	int failed = 0;
+	int fd = open_pipe(path), failed = 0;
 
+	if (fd < 0)
+		fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
 	/* A device or a pipe can be written, but not always read. */
 	if (fd < 0 && (errno == EACCES || errno == ENXIO))
 		fd = open(path, O_WRONLY | O_CLOEXEC);

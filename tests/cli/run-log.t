@@ -213,4 +213,11 @@ did >/dev/null
 sed -n 's/^try: weir //p' "$err" >"$tmp/again"
 check 'it is there after a halt' test -s "$tmp/again"
 
+# A pipe whose reader goes away.
+seq 1000 >"$tmp/items"
+run timeout 60 bash -c 'exec "$0" run -q -a "$1" --log >(head -n 1 >/dev/null) \
+	true' "$WEIR" "$tmp/items" </dev/null
+expect_status 1 'it ends when nobody reads its records'
+match_err 'cannot write records: Broken pipe'
+
 done_testing
