@@ -17,17 +17,6 @@
 #include "base/rng.h"
 #include "harness.h"
 
-#if defined(__SANITIZE_THREAD__)
-#define UNDER_TSAN 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define UNDER_TSAN 1
-#endif
-#endif
-#ifndef UNDER_TSAN
-#define UNDER_TSAN 0
-#endif
-
 /* Stress tests do less where everything takes ten times as long. */
 #define SCALE(n) (UNDER_TSAN ? (n) / 8 + 1 : (n))
 

@@ -20,6 +20,18 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* Is ThreadSanitizer at work, which is slow and has threads of its own? */
+#if defined(__SANITIZE_THREAD__)
+#define UNDER_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define UNDER_TSAN 1
+#endif
+#endif
+#ifndef UNDER_TSAN
+#define UNDER_TSAN 0
+#endif
+
 struct test {
 	void (*run)(void);
 	unsigned limit_s;

@@ -135,7 +135,7 @@ expect_status 0
 # Signals.  What sh starts in the background ignores INT and QUIT.
 begin() {
 	rm -f "$tmp/ready" "$tmp/go"
-	start env --default-signal=INT,QUIT "$mark" "$WEIR" run -j 1 --log "$tmp/l" \
+	start env --default-signal=HUP,INT,QUIT "$mark" "$WEIR" run -j 1 --log "$tmp/l" \
 		"$@" >"$out" 2>"$err" </dev/null
 	run_line="weir run $*"
 	wait_for 10 test -e "$tmp/ready"

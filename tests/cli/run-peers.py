@@ -133,11 +133,13 @@ class Suite:
         command = [self.options.argdump, "<{1}>", "{2}", "{3/}"]
         stdin = "".join(row + "\n" for row in rows).encode()
         # A column that is missing is nothing; theirs may be the place itself.
+        # They trim columns unless told not to, and we never do.
         full = all(row.count(":") == 2 for row in rows)
         if full:
             self.expect("columns are those of GNU parallel",
                         self.weir(["-k", "-C", ":"], command, stdin),
-                        self.parallel(["-k", "-C", ":"], command, stdin),
+                        self.parallel(["-k", "-C", ":", "--trim", "n"],
+                                      command, stdin),
                         f"{rows}")
 
     def several(self):
