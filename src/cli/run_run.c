@@ -32,9 +32,10 @@
 #include <unistd.h>
 #include <weir/job.h>
 
-#define TICK_NS    (100 * WEIR_MS)
-#define SHOWN_MAX  400
-#define SPOOLS_MAX (UINT64_C(2) << 20)
+#define TICK_NS        (100 * WEIR_MS)
+#define SHOWN_MAX      400
+#define PIECES_AT_ONCE 256
+#define SPOOLS_MAX     (UINT64_C(2) << 20)
 
 static void
 notify(struct run *run)
@@ -289,14 +290,15 @@ write_output(struct run *run)
 {
 	struct weir_exec_piece piece;
 	size_t room;
-	int fd, failed;
+	int fd, failed, pieces = 0;
 
 	while (weir__exec_report_piece(&run->report, &piece)) {
 		fd = piece.is_err ? STDERR_FILENO : STDOUT_FILENO;
 		room = !piece.is_err && run->stdout_error
 			       ? piece.len
 			       : weir__output_room(fd);
-		if (room == 0)
+		/* However fast they write: signals have their turn. */
+		if (room == 0 || pieces++ == PIECES_AT_ONCE)
 			return fd;
 		if (piece.len > room)
 			piece.len = room;
@@ -312,39 +314,77 @@ write_output(struct run *run)
 }
 
 static void
-write_log(struct run *run, struct weir_exec_text *text, struct run_file *file)
+log_failed(struct run *run, struct run_file *file, int error_number)
 {
+	stop_now(run, weir__run_fail(run, "cannot write records", error_number,
+				     file->path));
+	(void)close(file->fd);
+	file->fd = -1;
+}
+
+/* Write what the file takes; its descriptor if that is not all, or -1. */
+static int
+write_log(struct run *run, struct weir_exec_text *log, struct run_file *file)
+{
+	size_t room, len;
 	int failed;
 
-	while (weir__exec_report_take(&run->report, text)) {
-		if (file->fd < 0)
-			continue;
-		failed = weir__term_write(file->fd, text->writing.data,
-					  text->writing.len);
-		if (failed == 0)
-			continue;
-		stop_now(run, weir__run_fail(run, "cannot write records",
-					     failed, file->path));
-		(void)close(file->fd);
-		file->fd = -1;
+	while (file->fd >= 0 && log->written < log->text.len) {
+		room = weir__output_room(file->fd);
+		if (room == 0)
+			return file->fd;
+		len = log->text.len - log->written;
+		if (len > room)
+			len = room;
+		failed = weir__term_write(file->fd,
+					  log->text.data + log->written, len);
+		log->written += len;
+		if (failed)
+			log_failed(run, file, failed);
 	}
+	weir__buf_reset(&log->text);
+	log->written = 0;
+	return -1;
+}
+
+/*
+ * Output, and behind it the records of what it came from.  In full_fds what has
+ * to be waited for, -1 where that is nothing.  Is all of it written?
+ */
+static bool
+write_all(struct run *run, int full_fds[3])
+{
+	struct weir_exec_piece more;
+
+	/* Long records stand in the way of more output. */
+	do {
+		full_fds[0] = write_output(run);
+		full_fds[1] = write_log(run, &run->report.log, &run->log);
+		full_fds[2] = write_log(run, &run->report.joblog, &run->joblog);
+		if (full_fds[0] >= 0 || full_fds[1] >= 0 || full_fds[2] >= 0)
+			return false;
+	} while (weir__exec_report_piece(&run->report, &more) ||
+		 run->report.log.text.len + run->report.joblog.text.len > 0);
+	return true;
 }
 
 /* Wait for news. */
 static void
-wait_for_news(struct run *run, int full_fd)
+wait_for_news(struct run *run, const int full_fds[3])
 {
 	struct pollfd fds[] = {
 		{.fd = run->signal_fd, .events = POLLIN},
 		{.fd = run->notify_fd, .events = POLLIN},
-		{.fd = full_fd, .events = POLLOUT},
+		{.fd = full_fds[0], .events = POLLOUT},
+		{.fd = full_fds[1], .events = POLLOUT},
+		{.fd = full_fds[2], .events = POLLOUT},
 	};
 	int64_t wait_ns = weir__stop_sleep_ns(&run->stop, weir_now_ns());
 	uint64_t count;
 
 	if (wait_ns > TICK_NS)
 		wait_ns = TICK_NS;
-	(void)poll(fds, 3, (int)((wait_ns + WEIR_MS - 1) / WEIR_MS));
+	(void)poll(fds, 5, (int)((wait_ns + WEIR_MS - 1) / WEIR_MS));
 	if (fds[1].revents && read(run->notify_fd, &count, sizeof(count)) < 0)
 		return; /* somebody else's wake-up: none is lost */
 }
@@ -353,22 +393,20 @@ static void
 loop(struct run *run)
 {
 	struct weir_progress_counts counts;
-	bool finished;
-	int full_fd;
+	bool finished, written;
+	int full_fds[3];
 
 	for (;;) {
 		/* First this, then the rest: so nothing comes after it. */
 		finished = weir__u32_load(&run->finished, WEIR_SEQ_CST) != 0;
 		take_signals(run);
-		write_log(run, &run->report.log, &run->log);
-		write_log(run, &run->report.joblog, &run->joblog);
-		full_fd = write_output(run);
+		written = write_all(run, full_fds);
 		take_news(run);
-		if (finished && full_fd < 0)
+		if (finished && written)
 			return;
 		get_counts(run, &counts);
 		weir__progress_update(&run->progress, &counts);
-		wait_for_news(run, full_fd);
+		wait_for_news(run, full_fds);
 	}
 }
 

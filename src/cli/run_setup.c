@@ -538,6 +538,6 @@ weir__run_open_logs(struct run *run)
 	run->report.has_joblog = run->joblog.fd >= 0;
 	if (status < 0 && run->joblog.fd >= 0 &&
 	    fstat(run->joblog.fd, &st) == 0 && st.st_size == 0)
-		weir__buf_puts(&run->report.joblog.pending, weir__joblog_head);
+		weir__buf_puts(&run->report.joblog.text, weir__joblog_head);
 	return status;
 }

@@ -221,6 +221,7 @@ sink(const weir_result *pool_result, const void *in, void *out, void *user)
 		unstarted(pool_result->id, in, user);
 		return;
 	}
+	result.was_to_retry = outcome->last.will_retry;
 	outcome->last.will_retry = false;
 	result.status = status_of(pool_result, &outcome->last);
 	if (result.status != WEIR_EXEC_OK)

@@ -86,6 +86,8 @@ struct weir_exec_result {
 	enum weir_exec_status status;
 	uint32_t attempts;
 	const struct weir_exec_attempt *last; /* NULL: it was never started */
+	/* There would have been another attempt, had the run not stopped. */
+	bool was_to_retry;
 	int64_t wait_ns, run_ns, total_ns;
 	struct weir_spool *out, *err; /* what is still to be shown; or NULL */
 	/* "exit 3", "killed by SIGSEGV after 0.4s", "No such file ..."; or ""

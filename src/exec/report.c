@@ -24,23 +24,25 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The writer is told when so much has come together; it looks by itself, too */
-#define NOTIFY_AT (16 * 1024)
-/* Above these no more input is read, and no more lines are taken. */
-#define PENDING_MAX (1024 * 1024)
-#define CHUNKS_MAX  512
+/* The writer is told of so many records; it looks by itself, too. */
+#define NOTIFY_AT 64
+/* Above this no more input is read, and no more lines are taken. */
+#define CHUNKS_MAX 512
+/* Above this records have to be written before more output is. */
+#define RECORDS_MAX (64 * 1024)
 #define PIECE_SIZE  (32 * 1024)
 
 struct weir_exec_chunk {
 	struct weir_list link;
-	bool is_err, is_ours; /* ours: text, not to be tagged */
+	enum weir_exec_target target;
+	bool is_ours; /* text, not to be tagged */
 	struct weir_spool spool;
 	size_t tag_len;
 	char tag[];
 };
 
 struct weir_exec_late {
-	struct weir_exec_chunk *out, *err;
+	struct weir_exec_chunk *chunks[WEIR_EXEC_TARGETS];
 	bool done;
 };
 
@@ -68,8 +70,7 @@ chunk_free(struct weir_exec_chunk *chunk)
 static void
 text_fini(struct weir_exec_text *text)
 {
-	weir__buf_fini(&text->pending);
-	weir__buf_fini(&text->writing);
+	weir__buf_fini(&text->text);
 }
 
 void
@@ -77,10 +78,9 @@ weir__exec_report_fini(struct weir_exec_report *report)
 {
 	struct weir_list *link;
 
-	for (size_t i = 0; report->late && i < report->window; i++) {
-		chunk_free(report->late[i].out);
-		chunk_free(report->late[i].err);
-	}
+	for (size_t i = 0; report->late && i < report->window; i++)
+		for (int j = 0; j < WEIR_EXEC_TARGETS; j++)
+			chunk_free(report->late[i].chunks[j]);
 	while (report->chunks.next && (link = weir__list_pop(&report->chunks)))
 		chunk_free(
 			weir_container_of(link, struct weir_exec_chunk, link));
@@ -113,6 +113,13 @@ note_error_locked(struct weir_exec_report *report, int error)
 		report->error = error;
 }
 
+static bool
+is_output(const struct weir_exec_chunk *chunk)
+{
+	return chunk->target == WEIR_EXEC_TO_OUT ||
+	       chunk->target == WEIR_EXEC_TO_ERR;
+}
+
 static void push_locked(struct weir_exec_report *report,
 			struct weir_exec_chunk *chunk)
 	WEIR_REQUIRES(report->mu);
@@ -124,18 +131,19 @@ push_locked(struct weir_exec_report *report, struct weir_exec_chunk *chunk)
 		return;
 	weir__list_append(&report->chunks, &chunk->link);
 	report->chunk_count++;
+	report->output_count += is_output(chunk);
 }
 
 static struct weir_exec_chunk *
 chunk_new(const struct weir_exec_report *report,
-	  const struct weir_exec_job *job, bool is_err)
+	  const struct weir_exec_job *job, enum weir_exec_target target)
 {
 	size_t tag_len = report->tagged && job ? job->item_len : 0;
 	struct weir_exec_chunk *chunk = calloc(1, sizeof(*chunk) + tag_len + 1);
 
 	if (!chunk)
 		return NULL;
-	chunk->is_err = is_err;
+	chunk->target = target;
 	chunk->is_ours = !job;
 	chunk->tag_len = tag_len;
 	if (tag_len > 0)
@@ -170,44 +178,46 @@ is_its_turn_locked(const struct weir_exec_report *report, uint64_t seq)
 	return !report->ordered || seq == report->next;
 }
 
-/* What waits for the turn of seq, in that stream. */
+/* What waits for the turn of seq, for that target. */
 static struct weir_exec_chunk **late_of_locked(struct weir_exec_report *report,
-					       uint64_t seq, bool is_err)
+					       uint64_t seq,
+					       enum weir_exec_target target)
 	WEIR_REQUIRES(report->mu);
 
 static struct weir_exec_chunk **
-late_of_locked(struct weir_exec_report *report, uint64_t seq, bool is_err)
+late_of_locked(struct weir_exec_report *report, uint64_t seq,
+	       enum weir_exec_target target)
 {
 	struct weir_exec_late *late = &report->late[seq % report->window];
 
 	weir_assert(seq >= report->next &&
 		    seq - report->next < report->window && !late->done);
-	return is_err ? &late->err : &late->out;
+	return &late->chunks[target];
 }
 
 /* A spool of output, whose turn may be now or later.  It is empty then. */
 static void add_locked(struct weir_exec_report *report,
 		       const struct weir_exec_job *job, uint64_t seq,
-		       bool is_err, struct weir_spool *spool)
+		       enum weir_exec_target target, struct weir_spool *spool)
 	WEIR_REQUIRES(report->mu);
 
 static void
 add_locked(struct weir_exec_report *report, const struct weir_exec_job *job,
-	   uint64_t seq, bool is_err, struct weir_spool *spool)
+	   uint64_t seq, enum weir_exec_target target, struct weir_spool *spool)
 {
 	struct weir_exec_chunk *chunk, **late = NULL;
 
 	if (!spool || spool->len == 0)
 		return;
 	if (!is_its_turn_locked(report, seq)) {
-		late = late_of_locked(report, seq, is_err);
+		late = late_of_locked(report, seq, target);
 		if (*late) {
 			note_error_locked(report,
 					  gather(&(*late)->spool, spool));
 			return;
 		}
 	}
-	chunk = chunk_new(report, job, is_err);
+	chunk = chunk_new(report, job, target);
 	if (!chunk) {
 		note_error_locked(report, ENOMEM);
 		return;
@@ -239,10 +249,10 @@ settle_locked(struct weir_exec_report *report, uint64_t seq)
 		report->next++;
 		/* Whose turn it is now may have written something before. */
 		late = &report->late[report->next % report->window];
-		push_locked(report, late->out);
-		push_locked(report, late->err);
-		late->out = NULL;
-		late->err = NULL;
+		for (int i = 0; i < WEIR_EXEC_TARGETS; i++) {
+			push_locked(report, late->chunks[i]);
+			late->chunks[i] = NULL;
+		}
 	}
 }
 
@@ -252,9 +262,7 @@ static bool wants_writer_locked(const struct weir_exec_report *report)
 static bool
 wants_writer_locked(const struct weir_exec_report *report)
 {
-	return report->chunk_count > 0 ||
-	       report->log.pending.len >= NOTIFY_AT ||
-	       report->joblog.pending.len >= NOTIFY_AT;
+	return report->output_count > 0 || report->chunk_count >= NOTIFY_AT;
 }
 
 /* Let go, and tell the writer if there was nothing for it before. */
@@ -271,6 +279,26 @@ unlock_and_tell(struct weir_exec_report *report, bool told)
 		notify(report);
 }
 
+static void add_text_locked(struct weir_exec_report *report, uint64_t seq,
+			    enum weir_exec_target target,
+			    const struct weir_buf *text)
+	WEIR_REQUIRES(report->mu);
+
+static void
+add_text_locked(struct weir_exec_report *report, uint64_t seq,
+		enum weir_exec_target target, const struct weir_buf *text)
+{
+	struct weir_spool spool = {.budget = report->budget};
+
+	if (text->failed)
+		note_error_locked(report, ENOMEM);
+	if (text->len == 0)
+		return;
+	note_error_locked(report,
+			  weir__spool_append(&spool, text->data, text->len));
+	add_locked(report, NULL, seq, target, &spool);
+}
+
 static void add_record_locked(struct weir_exec_report *report, uint64_t seq,
 			      const struct weir_buf *line)
 	WEIR_REQUIRES(report->mu);
@@ -280,34 +308,40 @@ static void
 add_record_locked(struct weir_exec_report *report, uint64_t seq,
 		  const struct weir_buf *line)
 {
-	struct weir_spool text = {.budget = report->budget};
-
-	if (line->failed)
-		note_error_locked(report, ENOMEM);
+	if (report->json)
+		add_text_locked(report, seq, WEIR_EXEC_TO_OUT, line);
 	if (report->has_log)
-		weir__buf_append(&report->log.pending, line->data, line->len);
-	if (!report->json)
-		return;
-	note_error_locked(report,
-			  weir__spool_append(&text, line->data, line->len));
-	add_locked(report, NULL, seq, false, &text);
+		add_text_locked(report, seq, WEIR_EXEC_TO_LOG, line);
 }
 
+static void
+put_record(const struct weir_exec_report *report, struct weir_buf *line,
+	   const struct weir_exec_job *job,
+	   const struct weir_exec_attempt *attempt)
+{
+	char why[WEIR_ERROR_MAX];
+
+	if (!report->has_log && !report->json)
+		return;
+	weir__exec_why(why, sizeof(why), attempt);
+	weir__exec_json_line(line, job, attempt, why);
+}
+
+/* The record of the last attempt waits for the job's end, and its output. */
 void
 weir__exec_report_attempt(struct weir_exec_report *report,
 			  const struct weir_exec_job *job,
 			  const struct weir_exec_attempt *attempt)
 {
 	struct weir_buf line = {0};
-	char why[WEIR_ERROR_MAX];
 	bool told;
 
-	weir__exec_why(why, sizeof(why), attempt);
-	if (report->has_log || report->json)
-		weir__exec_json_line(&line, job, attempt, why);
+	if (!attempt->will_retry)
+		return;
+	put_record(report, &line, job, attempt);
 	weir__mutex_lock(&report->mu);
 	told = wants_writer_locked(report);
-	report->counts.retries += attempt->will_retry;
+	report->counts.retries++;
 	add_record_locked(report, job->seq, &line);
 	unlock_and_tell(report, told);
 	weir__buf_fini(&line);
@@ -372,24 +406,28 @@ weir__exec_report_ended(struct weir_exec_report *report,
 			const struct weir_exec_result *result)
 {
 	const struct weir_exec_job *job = result->job;
-	struct weir_buf line = {0};
+	struct weir_buf line = {0}, row = {0};
 	bool told;
 
-	/* One that never had a try has no record yet. */
 	if (!result->last && (report->has_log || report->json))
 		weir__exec_json_line(&line, job, NULL, result->error);
+	else if (result->last && !result->was_to_retry)
+		put_record(report, &line, job, result->last);
+	if (report->has_joblog)
+		weir__joblog_line(&row, job, result->last);
 	weir__mutex_lock(&report->mu);
 	told = wants_writer_locked(report);
 	count_locked(report, result);
-	if (!result->last)
-		add_record_locked(report, job->seq, &line);
-	if (report->has_joblog)
-		weir__joblog_line(&report->joblog.pending, job, result->last);
-	add_locked(report, job, job->seq, report->json, result->out);
-	add_locked(report, job, job->seq, true, result->err);
+	add_locked(report, job, job->seq,
+		   report->json ? WEIR_EXEC_TO_ERR : WEIR_EXEC_TO_OUT,
+		   result->out);
+	add_locked(report, job, job->seq, WEIR_EXEC_TO_ERR, result->err);
+	add_record_locked(report, job->seq, &line);
+	add_text_locked(report, job->seq, WEIR_EXEC_TO_JOBLOG, &row);
 	settle_locked(report, job->seq);
 	unlock_and_tell(report, told);
 	weir__buf_fini(&line);
+	weir__buf_fini(&row);
 }
 
 void
@@ -419,7 +457,8 @@ weir__exec_report_say(struct weir_exec_report *report, uint64_t seq,
 
 	weir__mutex_lock(&report->mu);
 	note_error_locked(report, weir__spool_append(&spool, text, len));
-	add_locked(report, NULL, seq, is_err, &spool);
+	add_locked(report, NULL, seq,
+		   is_err ? WEIR_EXEC_TO_ERR : WEIR_EXEC_TO_OUT, &spool);
 	unlock_and_tell(report, false);
 }
 
@@ -434,7 +473,9 @@ weir__exec_report_chunk(struct weir_exec_report *report,
 	told = wants_writer_locked(report);
 	room = report->chunk_count < CHUNKS_MAX;
 	if (room)
-		add_locked(report, job, job->seq, is_err || report->json,
+		add_locked(report, job, job->seq,
+			   is_err || report->json ? WEIR_EXEC_TO_ERR
+						  : WEIR_EXEC_TO_OUT,
 			   spool);
 	else
 		weir__u32_store(&report->full, 1, WEIR_SEQ_CST);
@@ -449,8 +490,6 @@ weir__exec_report_has_room(struct weir_exec_report *report, uint64_t seq)
 
 	weir__mutex_lock(&report->mu);
 	room = report->chunk_count < CHUNKS_MAX &&
-	       report->log.pending.len < PENDING_MAX &&
-	       report->joblog.pending.len < PENDING_MAX &&
 	       (!report->ordered || seq - report->next < report->window);
 	if (!room)
 		weir__u32_store(&report->full, 1, WEIR_SEQ_CST);
@@ -467,14 +506,18 @@ weir__exec_report_was_full(struct weir_exec_report *report)
 static struct weir_exec_chunk *
 pop_chunk(struct weir_exec_report *report)
 {
+	struct weir_exec_chunk *chunk = NULL;
 	struct weir_list *link;
 
 	weir__mutex_lock(&report->mu);
 	link = weir__list_pop(&report->chunks);
-	report->chunk_count -= link != NULL;
+	if (link) {
+		chunk = weir_container_of(link, struct weir_exec_chunk, link);
+		report->chunk_count--;
+		report->output_count -= is_output(chunk);
+	}
 	weir__mutex_unlock(&report->mu);
-	return link ? weir_container_of(link, struct weir_exec_chunk, link)
-		    : NULL;
+	return chunk;
 }
 
 /* Append data with the tag in front of each line. */
@@ -502,35 +545,67 @@ put_lines(struct weir_exec_report *report, const char *data, size_t len)
 	}
 }
 
-/* The next bytes of the chunk that is being written, or of the next one. */
+/* What has been read of the current chunk: lines for people, or a record. */
+static void
+put_piece(struct weir_exec_report *report, const char *data, size_t len)
+{
+	switch (report->current->target) {
+	case WEIR_EXEC_TO_OUT:
+	case WEIR_EXEC_TO_ERR:
+		put_lines(report, data, len);
+		break;
+	case WEIR_EXEC_TO_LOG:
+		weir__buf_append(&report->log.text, data, len);
+		break;
+	case WEIR_EXEC_TO_JOBLOG:
+		weir__buf_append(&report->joblog.text, data, len);
+		break;
+	case WEIR_EXEC_TARGETS:
+		weir_bug("a chunk for nobody");
+	}
+}
+
+/* To the next chunk.  False: there is none, or not yet. */
+static bool
+turn(struct weir_exec_report *report)
+{
+	report->current = chunk_free(report->current);
+	report->mid_line = false;
+	if (report->log.text.len >= RECORDS_MAX ||
+	    report->joblog.text.len >= RECORDS_MAX)
+		return false;
+	report->current = pop_chunk(report);
+	return report->current;
+}
+
+static void
+note_error(struct weir_exec_report *report, int error)
+{
+	weir__mutex_lock(&report->mu);
+	note_error_locked(report, error);
+	weir__mutex_unlock(&report->mu);
+}
+
+/* Some more of the current chunk, or of the next one. */
 static bool
 refill(struct weir_exec_report *report)
 {
 	char piece[PIECE_SIZE];
-	long got = 0;
+	long got;
 
 	weir__buf_reset(&report->line);
 	report->written = 0;
-	for (;;) {
-		if (report->current)
-			got = weir__spool_read(&report->current->spool, piece,
-					       sizeof(piece));
-		if (got > 0)
-			break;
-		if (got < 0) {
-			weir__mutex_lock(&report->mu);
-			note_error_locked(report, errno);
-			weir__mutex_unlock(&report->mu);
-			got = 0;
-		}
-		chunk_free(report->current);
-		report->mid_line = false;
-		report->current = pop_chunk(report);
-		if (!report->current)
-			return false;
-	}
-	put_lines(report, piece, (size_t)got);
-	return true;
+	if (!report->current && !turn(report))
+		return false;
+	got = weir__spool_read(&report->current->spool, piece, sizeof(piece));
+	if (got < 0)
+		note_error(report, errno);
+	if (got > 0)
+		put_piece(report, piece, (size_t)got);
+	if (report->line.failed || report->log.text.failed ||
+	    report->joblog.text.failed)
+		note_error(report, ENOMEM);
+	return got > 0 || turn(report);
 }
 
 bool
@@ -542,7 +617,7 @@ weir__exec_report_piece(struct weir_exec_report *report,
 			return false;
 	ret->data = report->line.data + report->written;
 	ret->len = report->line.len - report->written;
-	ret->is_err = report->current->is_err;
+	ret->is_err = report->current->target == WEIR_EXEC_TO_ERR;
 	return true;
 }
 
@@ -551,23 +626,6 @@ weir__exec_report_wrote(struct weir_exec_report *report, size_t len)
 {
 	weir_assert(len <= report->line.len - report->written);
 	report->written += len;
-}
-
-bool
-weir__exec_report_take(struct weir_exec_report *report,
-		       struct weir_exec_text *text)
-{
-	struct weir_buf empty;
-
-	weir__buf_reset(&text->writing);
-	empty = text->writing;
-	weir__mutex_lock(&report->mu);
-	if (text->pending.failed)
-		note_error_locked(report, ENOMEM);
-	text->writing = text->pending;
-	text->pending = empty;
-	weir__mutex_unlock(&report->mu);
-	return text->writing.len > 0;
 }
 
 struct weir_exec_counts

@@ -8,7 +8,8 @@
  * no more input is read.
  *
  * Output comes in chunks, which are written whole and one after the other, so
- * that lines of two jobs never mix.
+ * that lines of two jobs never mix.  Records are chunks too, behind the output
+ * that they stand for: whoever finds a job in a log can rely on its output.
  */
 #ifndef WEIR_SRC_EXEC_REPORT_H
 #define WEIR_SRC_EXEC_REPORT_H
@@ -29,10 +30,19 @@ struct weir_exec_counts {
 	int first_code, max_code; /* of failed jobs, as an exit status */
 };
 
-/* Text on its way to a file. */
+/* Where a chunk goes. */
+enum weir_exec_target {
+	WEIR_EXEC_TO_OUT,
+	WEIR_EXEC_TO_ERR,
+	WEIR_EXEC_TO_LOG,
+	WEIR_EXEC_TO_JOBLOG,
+	WEIR_EXEC_TARGETS,
+};
+
+/* Records on their way to a file, the writer's. */
 struct weir_exec_text {
-	struct weir_buf pending; /* guarded by the report's mu */
-	struct weir_buf writing; /* the writer's */
+	struct weir_buf text;
+	size_t written;
 };
 
 /* Bytes for standard output, or error. */
@@ -59,16 +69,16 @@ struct weir_exec_report {
 	/* guarded by mu */
 	struct weir_mutex mu;
 	struct weir_exec_counts counts;
-	struct weir_hist latency; /* of ok jobs */
-	struct weir_list chunks;  /* to be written, in this order */
-	uint64_t chunk_count;
-	struct weir_exec_late *late; /* by seq, modulo window */
-	uint64_t next;               /* seq of the job whose turn it is */
-	struct weir_exec_text log, joblog;
+	struct weir_hist latency;           /* of ok jobs */
+	struct weir_list chunks;            /* to be written, in this order */
+	uint64_t chunk_count, output_count; /* all, and those for people */
+	struct weir_exec_late *late;        /* by seq, modulo window */
+	uint64_t next; /* seq of the job whose turn it is */
 	bool has_log, has_joblog;
 	int error; /* errno of a spool that could not be kept; or 0 */
 
 	/* the writer's */
+	struct weir_exec_text log, joblog;
 	struct weir_exec_chunk *current;
 	struct weir_buf line; /* what of it is being written */
 	size_t written;
@@ -104,15 +114,12 @@ void weir__exec_report_say(struct weir_exec_report *report, uint64_t seq,
 
 /*
  * For the writer: what to write next, and how much of it was.  False: nothing
- * is there now.
+ * is there now, or log or joblog have to be written first, which have become
+ * longer by the records of what was written.
  */
 bool weir__exec_report_piece(struct weir_exec_report *report,
 			     struct weir_exec_piece *ret);
 void weir__exec_report_wrote(struct weir_exec_report *report, size_t len);
-
-/* The same for text; false: none.  All of text->writing is to be written. */
-bool weir__exec_report_take(struct weir_exec_report *report,
-			    struct weir_exec_text *text);
 
 /* Was somebody refused since the last call? */
 bool weir__exec_report_was_full(struct weir_exec_report *report);
