@@ -37,7 +37,7 @@ struct fetch_run {
 	char *records_path; /* NULL: none */
 	int records_fd;
 	int stdout_error; /* errno; then nothing more is printed */
-	int exit_early; /* an exit status that stands already, or -1 */
+	int exit_early;   /* an exit status that stands already, or -1 */
 
 	int notify_fd, signal_fd;
 	struct weir_thread thread;

@@ -318,11 +318,12 @@ take_sources(struct run *run, size_t at)
 static int
 check_sources(struct run *run)
 {
-	for (size_t i = 0; i < run->input_count; i++)
-		if (strcmp(run->inputs[i], "-") != 0 &&
-		    access(run->inputs[i], R_OK) != 0)
-			return weir__run_fail(run, "cannot read", errno,
-					      run->inputs[i]);
+	for (size_t i = 0; i < run->input_count; i++) {
+		const char *name = run->inputs[i];
+
+		if (name && strcmp(name, "-") != 0 && access(name, R_OK) != 0)
+			return weir__run_fail(run, "cannot read", errno, name);
+	}
 	return -1;
 }
 

@@ -125,7 +125,7 @@ read_threads(struct weir_pids *ret)
 		return;
 	while ((entry = readdir(dir)))
 		if (entry->d_name[0] != '.' &&
-		    !pids_add(ret, (pid_t)atoi(entry->d_name)))
+		    !pids_add(ret, (pid_t)strtol(entry->d_name, NULL, 10)))
 			break;
 	(void)closedir(dir);
 }

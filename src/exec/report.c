@@ -67,6 +67,30 @@ chunk_free(struct weir_exec_chunk *chunk)
 	return NULL;
 }
 
+static bool
+is_output(const struct weir_exec_chunk *chunk)
+{
+	return chunk->target == WEIR_EXEC_TO_OUT ||
+	       chunk->target == WEIR_EXEC_TO_ERR;
+}
+
+static struct weir_exec_chunk *
+pop_chunk(struct weir_exec_report *report)
+{
+	struct weir_exec_chunk *chunk = NULL;
+	struct weir_list *link;
+
+	weir__mutex_lock(&report->mu);
+	link = weir__list_pop(&report->chunks);
+	if (link) {
+		chunk = weir_container_of(link, struct weir_exec_chunk, link);
+		report->chunk_count--;
+		report->output_count -= is_output(chunk);
+	}
+	weir__mutex_unlock(&report->mu);
+	return chunk;
+}
+
 static void
 text_fini(struct weir_exec_text *text)
 {
@@ -76,14 +100,13 @@ text_fini(struct weir_exec_text *text)
 void
 weir__exec_report_fini(struct weir_exec_report *report)
 {
-	struct weir_list *link;
+	struct weir_exec_chunk *chunk;
 
 	for (size_t i = 0; report->late && i < report->window; i++)
 		for (int j = 0; j < WEIR_EXEC_TARGETS; j++)
 			chunk_free(report->late[i].chunks[j]);
-	while (report->chunks.next && (link = weir__list_pop(&report->chunks)))
-		chunk_free(
-			weir_container_of(link, struct weir_exec_chunk, link));
+	while (report->chunks.next && (chunk = pop_chunk(report)))
+		chunk_free(chunk);
 	chunk_free(report->current);
 	free(report->late);
 	text_fini(&report->log);
@@ -111,13 +134,6 @@ note_error_locked(struct weir_exec_report *report, int error)
 {
 	if (error && !report->error)
 		report->error = error;
-}
-
-static bool
-is_output(const struct weir_exec_chunk *chunk)
-{
-	return chunk->target == WEIR_EXEC_TO_OUT ||
-	       chunk->target == WEIR_EXEC_TO_ERR;
 }
 
 static void push_locked(struct weir_exec_report *report,
@@ -501,23 +517,6 @@ bool
 weir__exec_report_was_full(struct weir_exec_report *report)
 {
 	return weir__u32_exchange(&report->full, 0, WEIR_SEQ_CST) != 0;
-}
-
-static struct weir_exec_chunk *
-pop_chunk(struct weir_exec_report *report)
-{
-	struct weir_exec_chunk *chunk = NULL;
-	struct weir_list *link;
-
-	weir__mutex_lock(&report->mu);
-	link = weir__list_pop(&report->chunks);
-	if (link) {
-		chunk = weir_container_of(link, struct weir_exec_chunk, link);
-		report->chunk_count--;
-		report->output_count -= is_output(chunk);
-	}
-	weir__mutex_unlock(&report->mu);
-	return chunk;
 }
 
 /* Append data with the tag in front of each line. */
