@@ -54,7 +54,8 @@ extern "C" {
  *
  * FAILED and PERMANENT are for jobs: FAILED may be tried again if the pool's
  * retry policy says so, PERMANENT says that another try cannot help, and
- * CRASHED that the process it ran in died of it (weir/isolate.h).
+ * CRASHED that the process it ran in died of it (weir/isolate.h).  What
+ * follows CRASHED is about stores (weir/queue.h).
  */
 #define WEIR_STATUS_TABLE(X)                    \
 	X(OK, 0, "ok")                          \
@@ -68,7 +69,13 @@ extern "C" {
 	X(INVAL, 8, "invalid argument")         \
 	X(NOMEM, 9, "out of memory")            \
 	X(SYSTEM, 10, "system call failed")     \
-	X(CRASHED, 11, "crashed")
+	X(CRASHED, 11, "crashed")                       \
+	X(STALE, 12, "no longer the caller's")          \
+	X(NOTFOUND, 13, "not found")                    \
+	X(FOREIGN, 14, "something else")                \
+	X(OLD, 15, "needs a migration")                 \
+	X(NEWER, 16, "made by a newer version")         \
+	X(CORRUPT, 17, "damaged")
 
 typedef enum weir_status {
 #define WEIR_STATUS_ENUM(name, value, message) WEIR_##name = value,

@@ -65,12 +65,14 @@ forbid 'libweir does not end the process, but for its own broken invariants' \
 	'(^|[^.>_[:alnum:]])(exit|_exit|quick_exit|abort) *\(' src/core src/sync
 forbid 'nothing sleeps to wait for a state' \
 	'\b(usleep|nanosleep|sched_yield) *\(|[^_]\bsleep *\(' \
-	src/core src/sync src/isolate src/lines src/exec src/fetch tests
+	src/core src/sync src/isolate src/lines src/exec src/fetch src/queue \
+	tests
 forbid 'nothing is left to do' '\b(TODO|FIXME|XXX|HACK)\b' \
 	src include tests examples
 forbid 'no function is called that does not know how large its buffer is' \
 	'\b(gets|sprintf|vsprintf|strcat|strncpy) *\(' \
-	src/core src/isolate src/lines src/exec src/fetch src/cli src/base
+	src/core src/isolate src/lines src/exec src/fetch src/queue src/cli \
+	src/base
 forbid 'core reaches only base and sync' \
 	'#include "(lines|fetch|exec|queue|observe|http|cli|isolate)/' \
 	src/base src/sync src/core
@@ -82,12 +84,14 @@ forbid 'fetch does not know exec, nor the command' '#include "(cli|exec)/' \
 	src/fetch
 forbid 'exec does not know fetch, nor the command' '#include "(cli|fetch)/' \
 	src/exec
+forbid 'queue knows neither fetch nor exec, nor the command' \
+	'#include "(cli|exec|fetch|lines|isolate|core)/' src/queue
 forbid 'base knows no concept of weir' \
-	'#include "(core|sync|isolate|lines|exec|fetch|cli)/' src/base
+	'#include "(core|sync|isolate|lines|exec|fetch|queue|cli)/' src/base
 
 number=$((number + 1))
 missing=
-for room in base sync core isolate lines exec fetch cli; do
+for room in base sync core isolate lines exec fetch queue cli; do
 	[ -s "src/$room/README.md" ] || missing="$missing $room"
 done
 if [ -z "$missing" ]; then

@@ -1,0 +1,842 @@
+/*
+ * weir/queue.h - jobs that survive: a pool fed from a store.
+ *
+ * A pool in memory forgets everything when its process dies.  A store does
+ * not: a job that was inserted is run until it is done, whatever dies in
+ * between, and can be looked at meanwhile.
+ *
+ *      insert ──> store ──claim──> workers ──outcome──> store
+ *                  (a file)        (N slots)
+ *
+ * This header and libweir-queue are beside libweir, because they need more
+ * than libc: SQLite.  Link with `pkg-config --libs weir-queue`.
+ *
+ *      weir_store *store;
+ *      weir_store_options options = WEIR_STORE_OPTIONS_INIT;
+ *      weir_insert job = WEIR_INSERT_INIT;
+ *
+ *      options.url = "jobs.db";
+ *      options.create = true;
+ *      status = weir_store_open(&store, &options, &error);
+ *      job.kind = "email";
+ *      job.args = "{\"to\":\"a@b.example\"}";
+ *      status = weir_store_insert(store, &job, 1, &inserted, NULL, &error);
+ *
+ * and in this or any other process on the same machine:
+ *
+ *      static weir_status
+ *      send_email(weir_ctx *ctx, const void *in, void *out, void *user)
+ *      {
+ *              const weir_job_row *job = in;
+ *              ...
+ *      }
+ *
+ *      weir_handler handlers[] = {{.size = sizeof(weir_handler),
+ *                                  .kind = "email", .run = send_email}};
+ *      weir_work_options work_options = WEIR_WORK_OPTIONS_INIT;
+ *
+ *      work_options.handlers = handlers;
+ *      work_options.handler_count = 1;
+ *      status = weir_work_new(&work, store, &work_options, &error);
+ *      status = weir_work_run(work, ctx, &error);
+ *
+ * What is promised, and what is not:
+ *
+ *   - A job whose insert returned WEIR_OK survives the death of the process,
+ *     of the system, and power loss (with the default durability).
+ *   - It runs at least once until it is done, given up or cancelled.  It may
+ *     run twice: when its worker died after the work and before the outcome
+ *     was written.  The id is the same each time, so that it can serve as an
+ *     idempotency key; weir_job_complete_tx() makes an effect in the same
+ *     database happen exactly once.
+ *   - A worker that has lost a job, because it was taken for dead, can no
+ *     longer complete, fail, snooze or release it.
+ *
+ * The states and their rules are those of River (riverqueue.com):
+ *
+ *                          insert
+ *            ┌───────────────┼──────────────┐
+ *            v               v              v
+ *         PENDING        SCHEDULED ───> AVAILABLE <──────────────┐
+ *                            ^   due      │  ^ released, rescued │
+ *                            │     claimed v  │                  │ due
+ *                            └──snooze── RUNNING ──failed──> RETRYABLE
+ *                                          │
+ *                       ┌──────────────────┼──────────────────┐
+ *                       v                  v                  v
+ *                   COMPLETED          DISCARDED          CANCELLED
+ *
+ * Times of day are milliseconds since 1970 (`_ms`), by the system's clock;
+ * durations are nanoseconds (`_ns`), as everywhere.
+ */
+#ifndef WEIR_QUEUE_H
+#define WEIR_QUEUE_H
+
+#include <stdbool.h>
+#include <weir/base.h>
+#include <weir/ctx.h>
+#include <weir/pool.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct sqlite3;
+
+/* An open store.  Opaque. */
+typedef struct weir_store weir_store;
+
+/* What claims jobs of a store and runs them.  Opaque. */
+typedef struct weir_work weir_work;
+
+/*
+ * The states, each in one place: X(NAME, value, "name").  1 << value is the
+ * state's bit in a set of states; values and names are River's.
+ */
+#define WEIR_JOB_STATE_TABLE(X)      \
+	X(AVAILABLE, 0, "available") \
+	X(CANCELLED, 1, "cancelled") \
+	X(COMPLETED, 2, "completed") \
+	X(DISCARDED, 3, "discarded") \
+	X(PENDING, 4, "pending")     \
+	X(RETRYABLE, 5, "retryable") \
+	X(RUNNING, 6, "running")     \
+	X(SCHEDULED, 7, "scheduled")
+
+typedef enum weir_job_state {
+#define WEIR_JOB_STATE_ENUM(name, value, text) WEIR_JOB_##name = value,
+	WEIR_JOB_STATE_TABLE(WEIR_JOB_STATE_ENUM)
+#undef WEIR_JOB_STATE_ENUM
+} weir_job_state;
+
+#define WEIR_JOB_STATE_BIT(state) (1u << (state))
+#define WEIR_JOB_STATES_ALL       0xffu
+/* Those in which a job is over. */
+#define WEIR_JOB_STATES_FINAL                     \
+	(WEIR_JOB_STATE_BIT(WEIR_JOB_CANCELLED) | \
+	 WEIR_JOB_STATE_BIT(WEIR_JOB_COMPLETED) | \
+	 WEIR_JOB_STATE_BIT(WEIR_JOB_DISCARDED))
+
+/*
+ * The name of a state, "available".  A number that is no state gives
+ * "unknown".
+ *
+ * Waits:   never.
+ * Threads: any.
+ * Owns:    the text is the library's and lasts for ever.
+ * Returns: the name.
+ */
+WEIR_API const char *weir_job_state_name(weir_job_state state);
+
+/*
+ * The state of that name.
+ *
+ * Waits:   never.
+ * Threads: any.
+ * Owns:    nothing.
+ * Returns: WEIR_OK, WEIR_INVAL (no state is called that).
+ */
+WEIR_API WEIR_NODISCARD weir_status
+weir_job_state_parse(const char *name, weir_job_state *ret_state);
+
+/*
+ * What an acknowledged job survives.  POWER: everything a disk does that
+ * keeps what it has flushed.  PROCESS: the death of processes, not that of
+ * the machine; the last few commits may be missing after that.
+ */
+typedef enum weir_durability {
+	WEIR_DURABLE_POWER = 0,
+	WEIR_DURABLE_PROCESS = 1
+} weir_durability;
+
+/*
+ * How a store is opened.
+ *
+ * size         sizeof(weir_store_options).
+ * url          "PATH", "sqlite:PATH"; copied.  Required.
+ * create       make it if there is none, readable by its owner only.
+ * migrate      bring an older one to the version of this library.  A new one
+ *              always has it.
+ * read_only    only look; refuses whatever would write.
+ * durability   see weir_durability.
+ * busy_ns      how long to wait for another program that holds the database;
+ *              0 means WEIR_STORE_BUSY_NS.
+ * now_ms       the clock, for tests; NULL: the system's.
+ * now_user     its argument.
+ */
+typedef struct weir_store_options {
+	size_t size;
+	const char *url;
+	bool create, migrate, read_only;
+	weir_durability durability;
+	int64_t busy_ns;
+	int64_t (*now_ms)(void *user);
+	void *now_user;
+} weir_store_options;
+
+WEIR_OPTIONS_TYPE(weir_store_options)
+
+#ifdef __cplusplus
+#define WEIR_STORE_OPTIONS_INIT weir_store_options_make()
+#else
+#define WEIR_STORE_OPTIONS_INIT                    \
+	{                                          \
+		.size = sizeof(weir_store_options) \
+	}
+#endif
+
+#define WEIR_STORE_BUSY_NS (10 * WEIR_S)
+
+/*
+ * Open a store.  It may be used from any number of threads; it must not be
+ * used in a child after fork(), and a zygote (weir/isolate.h) must be made
+ * before.
+ *
+ * Waits:   for the disk, and for other programs up to busy_ns.
+ * Threads: any.
+ * Owns:    the caller owns *out and ends it with weir_store_close().
+ * Returns: WEIR_OK; WEIR_INVAL (a url that names no kind of store, or bad
+ *          options), WEIR_NOTFOUND (there is none), WEIR_FOREIGN (something
+ *          else is there), WEIR_OLD (it needs a migration), WEIR_NEWER (a
+ *          newer version has made it), WEIR_CORRUPT, WEIR_BUSY (another
+ *          program holds it), WEIR_NOMEM, WEIR_SYSTEM; reterr (NULL is fine)
+ *          says why.
+ */
+WEIR_API WEIR_NODISCARD weir_status
+weir_store_open(weir_store **out, const weir_store_options *options,
+		weir_error *reterr);
+
+/*
+ * Close it.  NULL is fine.
+ *
+ * Waits:   for what has been asked of it.
+ * Threads: no other call on it, or on its work, may be in progress or follow.
+ * Owns:    takes store.
+ * Returns: NULL.
+ */
+WEIR_API weir_store *weir_store_close(weir_store *store);
+
+/* What makes a job the same as another: a set, for weir_insert.unique. */
+#define WEIR_UNIQUE_ARGS    1u /* the same args */
+#define WEIR_UNIQUE_QUEUE   2u /* the same queue */
+#define WEIR_UNIQUE_PERIOD  4u /* within the same period */
+#define WEIR_UNIQUE_KIND    8u /* the same kind; implied by any of the others */
+#define WEIR_UNIQUE_NO_KIND 16u /* whatever the kind */
+
+/* The states in which a job stands in another one's way, by default: all but
+ * cancelled and discarded. */
+#define WEIR_UNIQUE_STATES_DEFAULT 0xf5u
+/* Those that such a set must have. */
+#define WEIR_UNIQUE_STATES_REQUIRED 0xd1u
+
+#define WEIR_ARGS_MAX         (1024 * 1024) /* bytes of args, or metadata */
+#define WEIR_ARGS_DEPTH_MAX   64
+#define WEIR_MAX_ATTEMPTS     25
+#define WEIR_MAX_ATTEMPTS_MAX 32767
+
+/*
+ * A job to be.  0 and NULL everywhere but kind mean the default.
+ *
+ * size             sizeof(weir_insert).
+ * kind             which handler it needs.  2 to 127 bytes: letters, digits
+ *                  and _, and behind the first -[]<>/.·:+ as well.  Required.
+ * queue            "default" if NULL.  At most 64 bytes: a-z, 0-9, and single
+ *                  or repeated _ and - between.
+ * args, args_len   a JSON object, kept byte for byte; "{}" if NULL.  args_len
+ *                  0: args ends with a NUL byte.
+ * metadata, metadata_len  the same, for whoever looks at the job.
+ * tags, tag_count  words of 3 to 255 letters, digits, _ and -.
+ * priority         1 (first) to 4; 0 means 1.
+ * max_attempts     0 means WEIR_MAX_ATTEMPTS.
+ * delay_ns         run it so much later.
+ * scheduled_at_ms  or at that time; one of the two.
+ * timeout_ns       of an attempt; 0: as its worker says.
+ * pending          it waits until somebody makes it available.
+ * unique           WEIR_UNIQUE_...: if there is such a job already, none is
+ *                  inserted, and that one's id is given.
+ * unique_period_ns at least a second; required with WEIR_UNIQUE_PERIOD.
+ * unique_states    a set of states in which that other one counts; 0 means
+ *                  WEIR_UNIQUE_STATES_DEFAULT.
+ * unique_fields    with WEIR_UNIQUE_ARGS, only these members of args count:
+ *                  names, or paths with dots; NULL: all.
+ */
+typedef struct weir_insert {
+	size_t size;
+	const char *kind, *queue;
+	const char *args;
+	size_t args_len;
+	const char *metadata;
+	size_t metadata_len;
+	const char *const *tags;
+	size_t tag_count;
+	uint32_t priority, max_attempts;
+	int64_t delay_ns, scheduled_at_ms, timeout_ns;
+	bool pending;
+	uint32_t unique;
+	int64_t unique_period_ns;
+	uint32_t unique_states;
+	const char *const *unique_fields;
+	size_t unique_field_count;
+} weir_insert;
+
+WEIR_OPTIONS_TYPE(weir_insert)
+
+#ifdef __cplusplus
+#define WEIR_INSERT_INIT weir_insert_make()
+#else
+#define WEIR_INSERT_INIT                    \
+	{                                   \
+		.size = sizeof(weir_insert) \
+	}
+#endif
+
+/*
+ * What came of an insert.  A plain value.
+ *
+ * id         of the new job, or of the one that was in its way.
+ * state      of that job.
+ * duplicate  it was there before.
+ */
+typedef struct weir_inserted {
+	int64_t id;
+	weir_job_state state;
+	bool duplicate;
+} weir_inserted;
+
+/*
+ * Insert count jobs, all or none: when it returns WEIR_OK they are durable.
+ * Calls of several threads share one commit, so many callers at once cost
+ * hardly more than one.  The array's stride is the size of its first element.
+ *
+ * Waits:   for the disk; while the request has not begun, until ctx is done.
+ * Threads: any.
+ * Owns:    nothing; all texts are copied.  rets (count of them; NULL is fine)
+ *          is written with WEIR_OK only, in the order of inserts.
+ * Returns: WEIR_OK; WEIR_INVAL (the message says which and why), WEIR_BUSY,
+ *          WEIR_CANCELED, WEIR_TIMEDOUT, WEIR_NOMEM, WEIR_SYSTEM,
+ *          WEIR_CORRUPT.  After SYSTEM the outcome is known all the same:
+ *          nothing was inserted.
+ */
+WEIR_API WEIR_NODISCARD weir_status
+weir_store_insert(weir_store *store, const weir_insert *inserts, size_t count,
+		  weir_inserted *rets, weir_ctx *ctx, weir_error *reterr);
+
+/*
+ * Insert inside a transaction of the caller's own, on the caller's own
+ * connection to the same database file: the jobs exist when that transaction
+ * commits, and not if it does not.  Call weir_store_committed() after the
+ * commit, so that workers hear of it at once instead of within a second.
+ *
+ * The connection is set up not to checkpoint by itself (see docs/durable.md).
+ *
+ * Waits:   for the database's write lock, as the caller's connection does.
+ * Threads: whoever may use db.
+ * Owns:    nothing.
+ * Returns: WEIR_OK; WEIR_INVAL (db has no transaction, or is another
+ *          database), WEIR_BUSY, WEIR_NOMEM, WEIR_SYSTEM, WEIR_CORRUPT.
+ */
+WEIR_API WEIR_NODISCARD weir_status weir_store_insert_tx(
+	weir_store *store, struct sqlite3 *db, const weir_insert *inserts,
+	size_t count, weir_inserted *rets, weir_error *reterr);
+
+/*
+ * A transaction with weir_store_insert_tx() in it has been committed.
+ *
+ * Waits:   never.
+ * Threads: any.
+ * Owns:    nothing.
+ * Returns: nothing.
+ */
+WEIR_API void weir_store_committed(weir_store *store);
+
+/*
+ * A job as it stands in its store.  Times are 0 when there is none.  The JSON
+ * texts are as they were given; a text that there is none of is "" with
+ * length 0.  All end with a NUL that is not counted.
+ *
+ * attempted_by  who ran it last: "host:pid".
+ * crashes       workers that have died with it, since it last ended well.
+ * errors        a JSON array of {"at", "attempt", "error", "trace"}.
+ * tags          a JSON array.
+ * unique_key    NULL, or 32 bytes.
+ */
+typedef struct weir_job_row {
+	int64_t id;
+	weir_job_state state;
+	uint32_t priority, attempt, max_attempts, crashes, unique_states;
+	int64_t created_at_ms, scheduled_at_ms, attempted_at_ms;
+	int64_t finalized_at_ms, cancel_at_ms;
+	int64_t timeout_ns;
+	const char *queue, *kind, *attempted_by;
+	const char *args, *metadata, *tags, *errors, *output;
+	size_t args_len, metadata_len, tags_len, errors_len, output_len;
+	const unsigned char *unique_key;
+} weir_job_row;
+
+/*
+ * Which jobs.  Zero and NULL mean any; what is given must all hold.
+ *
+ * size        sizeof(weir_job_filter).
+ * ids         only these.
+ * states      a set of WEIR_JOB_STATE_BIT()s.
+ * queue, kind, tag  the same text.
+ * since_ms    created at that time or later.
+ * before_id   smaller ids only: the last id of a page gives the next.
+ * after_id    larger ids only.
+ * limit       at most so many; 0: all.
+ * oldest_first  in the order of ids; else the newest come first.
+ */
+typedef struct weir_job_filter {
+	size_t size;
+	const int64_t *ids;
+	size_t id_count;
+	uint32_t states;
+	const char *queue, *kind, *tag;
+	int64_t since_ms, before_id, after_id;
+	uint64_t limit;
+	bool oldest_first;
+} weir_job_filter;
+
+WEIR_OPTIONS_TYPE(weir_job_filter)
+
+#ifdef __cplusplus
+#define WEIR_JOB_FILTER_INIT weir_job_filter_make()
+#else
+#define WEIR_JOB_FILTER_INIT                    \
+	{                                       \
+		.size = sizeof(weir_job_filter) \
+	}
+#endif
+
+/*
+ * Take a row.
+ *
+ * Waits:   as it likes; the store's reading side waits with it.
+ * Threads: the one that asked.  It may not call the store.
+ * Owns:    the row is lent until it returns.
+ * Returns: whether to go on.
+ */
+typedef bool weir_job_row_fn(const weir_job_row *row, void *user);
+
+/*
+ * Give each job that the filter lets through.
+ *
+ * Waits:   for the disk.
+ * Threads: any.
+ * Owns:    nothing.
+ * Returns: WEIR_OK, WEIR_INVAL, WEIR_BUSY, WEIR_NOMEM, WEIR_SYSTEM,
+ *          WEIR_CORRUPT.
+ */
+WEIR_API WEIR_NODISCARD weir_status
+weir_store_list(weir_store *store, const weir_job_filter *filter,
+		weir_job_row_fn *row, void *user, weir_error *reterr);
+
+/*
+ * What to do to jobs.
+ *
+ * CANCEL  What waits is cancelled; what runs is told, and is cancelled unless
+ *         it ends well in spite of that.
+ * RETRY   Whatever does not run is available at once, with one more attempt
+ *         if it had used up all.
+ * DELETE  What does not run is gone.
+ */
+typedef enum weir_job_action {
+	WEIR_JOB_CANCEL = 0,
+	WEIR_JOB_RETRY = 1,
+	WEIR_JOB_DELETE = 2
+} weir_job_action;
+
+/*
+ * What came of it for one job: its status and the state that it is in now
+ * (or was in, when it was deleted).
+ *
+ * status  WEIR_OK; WEIR_NOTFOUND; WEIR_BUSY (it runs, and cannot be retried
+ *         or deleted); WEIR_CLOSED (it was over, or available, already);
+ *         WEIR_INVAL (a retry that another unique job stands in the way of).
+ */
+typedef struct weir_job_changed {
+	weir_status status;
+	weir_job_state state;
+} weir_job_changed;
+
+/*
+ * Do that to each of these jobs, in one commit.
+ *
+ * Waits:   for the disk; while the request has not begun, until ctx is done.
+ * Threads: any.
+ * Owns:    rets (count of them; NULL is fine) is written with WEIR_OK only.
+ * Returns: WEIR_OK (see rets), WEIR_BUSY, WEIR_CANCELED, WEIR_TIMEDOUT,
+ *          WEIR_NOMEM, WEIR_SYSTEM, WEIR_CORRUPT.
+ */
+WEIR_API WEIR_NODISCARD weir_status
+weir_store_change(weir_store *store, weir_job_action action, const int64_t *ids,
+		  size_t count, weir_job_changed *rets, weir_ctx *ctx,
+		  weir_error *reterr);
+
+/*
+ * What becomes of completed jobs: they are kept until their retention is
+ * over, moved to a compact table without indexes, or dropped at once.
+ */
+typedef enum weir_finished_policy {
+	WEIR_FINISHED_KEEP = 0,
+	WEIR_FINISHED_ARCHIVE = 1,
+	WEIR_FINISHED_DROP = 2
+} weir_finished_policy;
+
+/*
+ * A queue: its name, since when it is paused (0: it is not), what becomes of
+ * its completed jobs, and how many jobs are in each state.
+ */
+typedef struct weir_queue_row {
+	const char *name;
+	int64_t created_at_ms, paused_at_ms;
+	weir_finished_policy finished;
+	uint64_t counts[8]; /* by weir_job_state */
+} weir_queue_row;
+
+typedef bool weir_queue_row_fn(const weir_queue_row *row, void *user);
+
+/*
+ * Give each queue, by name.  Counting takes time in proportion to the jobs.
+ *
+ * Waits:   for the disk.
+ * Threads: any; row may not call the store.
+ * Owns:    rows are lent.
+ * Returns: WEIR_OK, WEIR_BUSY, WEIR_NOMEM, WEIR_SYSTEM, WEIR_CORRUPT.
+ */
+WEIR_API WEIR_NODISCARD weir_status weir_store_queues(weir_store *store,
+						      weir_queue_row_fn *row,
+						      void *user,
+						      weir_error *reterr);
+
+/*
+ * Pause a queue (nothing of it is claimed; what runs, runs on) or let it go
+ * on.  "*" stands for all.
+ *
+ * Waits:   for the disk.
+ * Threads: any.
+ * Owns:    nothing.
+ * Returns: WEIR_OK, WEIR_NOTFOUND, WEIR_BUSY, WEIR_NOMEM, WEIR_SYSTEM,
+ *          WEIR_CORRUPT.
+ */
+WEIR_API WEIR_NODISCARD weir_status weir_store_pause(weir_store *store,
+						     const char *queue,
+						     bool pause,
+						     weir_error *reterr);
+
+/*
+ * Say what becomes of the completed jobs of a queue from now on.  A queue
+ * that was not there is made.
+ *
+ * Waits:   for the disk.
+ * Threads: any.
+ * Owns:    nothing.
+ * Returns: WEIR_OK, WEIR_INVAL (bad name), WEIR_BUSY, WEIR_NOMEM,
+ *          WEIR_SYSTEM, WEIR_CORRUPT.
+ */
+WEIR_API WEIR_NODISCARD weir_status
+weir_store_set_finished(weir_store *store, const char *queue,
+			weir_finished_policy finished, weir_error *reterr);
+
+/*
+ * A job that is inserted again and again.  Kept in the store; whichever
+ * worker sees that one is due inserts it, and no other does.
+ *
+ * size    sizeof(weir_schedule).
+ * name    at most 127 bytes.  Putting one of the same name replaces it.
+ * spec    a cron line of five fields, in UTC; "@hourly" and the like; or
+ *         "@every 90s".
+ * job     what is inserted; its times are ignored.  Required.
+ * paused  it does not fire.
+ * next_at_ms, last_at_ms  when it will and when it did; of rows only.
+ */
+typedef struct weir_schedule {
+	size_t size;
+	const char *name, *spec;
+	const weir_insert *job;
+	bool paused;
+	int64_t next_at_ms, last_at_ms;
+} weir_schedule;
+
+WEIR_OPTIONS_TYPE(weir_schedule)
+
+typedef bool weir_schedule_fn(const weir_schedule *row, void *user);
+
+/*
+ * Put a schedule into the store.
+ *
+ * Waits:   for the disk.
+ * Threads: any.
+ * Owns:    nothing.
+ * Returns: WEIR_OK, WEIR_INVAL, WEIR_BUSY, WEIR_NOMEM, WEIR_SYSTEM,
+ *          WEIR_CORRUPT.
+ */
+WEIR_API WEIR_NODISCARD weir_status weir_store_schedule(
+	weir_store *store, const weir_schedule *schedule, weir_error *reterr);
+
+/*
+ * Take it out again.
+ *
+ * Waits:   for the disk.
+ * Threads: any.
+ * Owns:    nothing.
+ * Returns: WEIR_OK, WEIR_NOTFOUND, WEIR_BUSY, WEIR_NOMEM, WEIR_SYSTEM,
+ *          WEIR_CORRUPT.
+ */
+WEIR_API WEIR_NODISCARD weir_status weir_store_unschedule(weir_store *store,
+							  const char *name,
+							  weir_error *reterr);
+
+/*
+ * Give each schedule, by name.
+ *
+ * Waits:   for the disk.
+ * Threads: any; row may not call the store.
+ * Owns:    rows are lent.
+ * Returns: WEIR_OK, WEIR_BUSY, WEIR_NOMEM, WEIR_SYSTEM, WEIR_CORRUPT.
+ */
+WEIR_API WEIR_NODISCARD weir_status weir_store_schedules(weir_store *store,
+							 weir_schedule_fn *row,
+							 void *user,
+							 weir_error *reterr);
+
+/*
+ * How jobs of a kind are run.  The function has the shape of every job of
+ * this library: in is a `const weir_job_row *`, out is NULL.
+ *
+ * What it returns decides:
+ *
+ *   WEIR_OK         completed
+ *   WEIR_PERMANENT  discarded: another attempt cannot help
+ *   WEIR_CANCELED   because of a shutdown: available again, and the attempt
+ *                   does not count; because the job was cancelled: cancelled
+ *   others          retryable, or discarded after the last attempt
+ *
+ * or one of weir_job_snooze() and weir_job_cancel(), returned.
+ *
+ * size        sizeof(weir_handler).
+ * kind        which; the text must stay.
+ * run, user   the function, and its last argument.
+ * timeout_ns  of an attempt; 0: as weir_work_options says.
+ * width       so many at once in this process; 0: any.
+ * rate        starts a second in this process; 0: any.
+ * retry       when to try again, NULL: River's curve, attempts^4 seconds.
+ */
+typedef struct weir_handler {
+	size_t size;
+	const char *kind;
+	weir_job_fn *run;
+	void *user;
+	int64_t timeout_ns;
+	uint32_t width;
+	double rate;
+	const weir_retry *retry;
+} weir_handler;
+
+/* A queue to work, and how many of its jobs at once; 0: as many as fit. */
+typedef struct weir_work_queue {
+	const char *name;
+	uint32_t width;
+} weir_work_queue;
+
+/* Jobs whose kind has no handler: left to others, or failed, as River does. */
+typedef enum weir_unknown_kind {
+	WEIR_UNKNOWN_LEAVE = 0,
+	WEIR_UNKNOWN_FAIL = 1
+} weir_unknown_kind;
+
+/*
+ * How a store is worked.
+ *
+ * size        sizeof(weir_work_options).
+ * queues, queue_count  which; none means "default".  Texts must stay.
+ * handlers, handler_count  required; copied, with the stride of the first's
+ *             size.
+ * unknown     see weir_unknown_kind.
+ * workers     jobs at once, threads; 0 means 16.
+ * prefetch    jobs claimed ahead of what runs; 0: by how long jobs take.
+ * alone       this process is the only one that works this store (others may
+ *             insert and look): claims are then kept in memory, which is
+ *             faster.  Refused while another works it, and the reverse.
+ * until_empty end when there is nothing to run any more.
+ * timeout_ns  of an attempt; 0: none.
+ * crashes_max a job with which so many workers have died is discarded as
+ *             poison; 0 means 3.
+ * beat_ns, dead_ns   how often a worker says that it is alive, and after how
+ *             long without that it is dead; 0: 3 s and 10 s.
+ * completed_ns, cancelled_ns, discarded_ns   how long jobs in these states
+ *             are kept: 0: 24 h, 24 h, 7 days; WEIR_FOREVER: for ever.
+ * trouble     called when the store cannot be used just now (the disk is
+ *             full, somebody holds it): the work goes on trying.
+ * user        its argument.
+ */
+typedef struct weir_work_options {
+	size_t size;
+	const weir_work_queue *queues;
+	size_t queue_count;
+	const weir_handler *handlers;
+	size_t handler_count;
+	weir_unknown_kind unknown;
+	uint32_t workers, prefetch;
+	bool alone, until_empty;
+	int64_t timeout_ns;
+	uint32_t crashes_max;
+	int64_t beat_ns, dead_ns;
+	int64_t completed_ns, cancelled_ns, discarded_ns;
+	void (*trouble)(const weir_error *error, void *user);
+	void *user;
+} weir_work_options;
+
+WEIR_OPTIONS_TYPE(weir_work_options)
+
+#ifdef __cplusplus
+#define WEIR_WORK_OPTIONS_INIT weir_work_options_make()
+#else
+#define WEIR_WORK_OPTIONS_INIT                    \
+	{                                         \
+		.size = sizeof(weir_work_options) \
+	}
+#endif
+
+/*
+ * Make it; nothing is claimed yet.
+ *
+ * Waits:   for the disk.
+ * Threads: any.
+ * Owns:    the caller owns *out; store must outlive it.
+ * Returns: WEIR_OK; WEIR_INVAL, WEIR_BUSY (somebody works the store alone, or
+ *          `alone` was asked for and somebody works it), WEIR_NOMEM,
+ *          WEIR_SYSTEM, WEIR_CORRUPT.
+ */
+WEIR_API WEIR_NODISCARD weir_status
+weir_work_new(weir_work **out, weir_store *store,
+	      const weir_work_options *options, weir_error *reterr);
+
+/*
+ * Work until weir_work_stop(), until there is nothing left (until_empty), or
+ * until ctx is done, which is the same as weir_work_stop(work, true).  When
+ * it returns no job of ours runs, and none is left claimed.
+ *
+ * Waits:   as above.
+ * Threads: one call; stop and stats may go on beside it.
+ * Owns:    nothing.
+ * Returns: WEIR_OK; WEIR_INVAL (it was run before); WEIR_NOMEM, WEIR_SYSTEM
+ *          (a thread could not be made; nothing ran), WEIR_CORRUPT.
+ */
+WEIR_API WEIR_NODISCARD weir_status weir_work_run(weir_work *work,
+						  weir_ctx *ctx,
+						  weir_error *reterr);
+
+/*
+ * Claim nothing more.  What was claimed and has not begun goes back; what
+ * runs, runs to its end or, with now, is cancelled and goes back too.
+ *
+ * Waits:   never.
+ * Threads: any.
+ * Owns:    nothing.
+ * Returns: nothing.
+ */
+WEIR_API void weir_work_stop(weir_work *work, bool now);
+
+/*
+ * Free it.  NULL is fine.
+ *
+ * Waits:   for the disk.
+ * Threads: no other call on it may be in progress or follow.
+ * Owns:    takes work.
+ * Returns: NULL.
+ */
+WEIR_API weir_work *weir_work_free(weir_work *work);
+
+/*
+ * What a work is doing.  A plain value; size is set by the caller.
+ *
+ * Gauges: running, claimed (waiting to run).  Counters: the outcomes;
+ * released (handed back), stale (outcomes that came too late), rescued (jobs
+ * of dead workers that we put back).
+ */
+typedef struct weir_work_stats {
+	size_t size;
+	uint32_t running, claimed;
+	uint64_t completed, retried, discarded, cancelled, snoozed;
+	uint64_t released, stale, rescued;
+} weir_work_stats;
+
+WEIR_OPTIONS_TYPE(weir_work_stats)
+
+/*
+ * Read the statistics.
+ *
+ * Waits:   never.
+ * Threads: any.
+ * Owns:    *ret is the caller's; as much is written as its size covers.
+ * Returns: nothing.
+ */
+WEIR_API void weir_work_get_stats(weir_work *work, weir_work_stats *ret);
+
+/*
+ * Run it again after delay_ns; this attempt does not count.  To be returned:
+ * `return weir_job_snooze(job, 5 * WEIR_S);`
+ *
+ * Waits:   never.
+ * Threads: the job's own.
+ * Owns:    job is what the handler was given as its in.
+ * Returns: what the handler has to return.
+ */
+WEIR_API weir_status weir_job_snooze(const weir_job_row *job, int64_t delay_ns);
+
+/*
+ * Never run it again, and call it cancelled.  To be returned.
+ *
+ * Waits:   never.
+ * Threads: the job's own.
+ * Owns:    copies why.
+ * Returns: what the handler has to return.
+ */
+WEIR_API weir_status weir_job_cancel(const weir_job_row *job, const char *why);
+
+/*
+ * If this attempt fails, try again after delay_ns, whatever the policy says.
+ *
+ * Waits:   never.
+ * Threads: the job's own.
+ * Owns:    nothing.
+ * Returns: nothing.
+ */
+WEIR_API void weir_job_retry_in(const weir_job_row *job, int64_t delay_ns);
+
+/*
+ * Keep this JSON value with the job, as its output.
+ *
+ * Waits:   never.
+ * Threads: the job's own.
+ * Owns:    copies json; len 0: it ends with a NUL byte.
+ * Returns: WEIR_OK, WEIR_INVAL (not JSON, or longer than WEIR_ARGS_MAX),
+ *          WEIR_NOMEM.
+ */
+WEIR_API WEIR_NODISCARD weir_status weir_job_output(const weir_job_row *job,
+						    const char *json,
+						    size_t len);
+
+/*
+ * Complete the job inside a transaction of the caller's own on the caller's
+ * own connection to the same database file: what else is in that transaction
+ * and the job's completion are committed together, or neither is.  After
+ * WEIR_STALE the transaction must be rolled back: somebody else has the job.
+ * The handler then returns WEIR_OK after the commit.
+ *
+ * Waits:   for the database's write lock, as the caller's connection does.
+ * Threads: the job's own.
+ * Owns:    nothing.
+ * Returns: WEIR_OK, WEIR_STALE, WEIR_INVAL (db has no transaction, or is
+ *          another database), WEIR_BUSY, WEIR_NOMEM, WEIR_SYSTEM,
+ *          WEIR_CORRUPT.
+ */
+WEIR_API WEIR_NODISCARD weir_status weir_job_complete_tx(
+	const weir_job_row *job, struct sqlite3 *db, weir_error *reterr);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
