@@ -58,6 +58,7 @@ struct weir_claim {
 	weir_job_row row;
 	struct weir_batch *batch;
 	void *user; /* the work's */
+	void *lane; /* and that of whoever runs it; see work.h */
 };
 
 /*

@@ -48,10 +48,20 @@ struct weir_outcome {
  *         to be cancelled; because somebody said so (why NULL), or because it
  *         is not ours any more.  May cross with its weir__work_give(), but not
  *         follow it.  May not wait.
+ * ended   the loop's thread: what a job that was given (or given back) has
+ *         become, now that it is in the store; finished->status is WEIR_OK,
+ *         WEIR_STALE, or what kept it from being written at the very end.  The
+ *         claim goes back to its batch after this.  NULL: nobody asks.  May
+ *         not wait.
+ *
+ * claim->lane is the lane's own, from take to ended.
  */
 struct weir_lane {
 	void (*poke)(void *user);
 	void (*cancel)(struct weir_claim *claim, void *user);
+	void (*ended)(struct weir_claim *claim,
+		      const struct weir_finish *finish,
+		      const struct weir_finished *finished, void *user);
 	void *user;
 	/* Kinds that it runs, or with kinds_left_out all but these. */
 	const char *const *kinds;
@@ -82,7 +92,10 @@ weir_status weir__work_end(weir_work *work, weir_error *reterr);
 WEIR_NODISCARD weir_status weir__work_take(weir_work *work,
 					   struct weir_claim **ret);
 
-/* It has ended; any thread.  Never waits.  claim is not the lane's any more. */
+/*
+ * It has ended; any thread.  Never waits.  But for its `ended` the claim is not
+ * the lane's any more.
+ */
 void weir__work_give(weir_work *work, struct weir_claim *claim,
 		     const struct weir_outcome *outcome);
 
