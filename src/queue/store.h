@@ -52,7 +52,9 @@ struct weir_owner {
 
 /*
  * A job that was claimed, and what proves it: (id, attempt, attempted_at_ms)
- * in row, and the owner.  row.attempt counts this attempt.
+ * in row, and the owner.  row.attempt counts this attempt, and may be that of
+ * an earlier claim, which was released; attempted_at_ms is later than that of
+ * every earlier claim of the job, even if the clock stands still.
  */
 struct weir_claim {
 	weir_job_row row;
@@ -86,7 +88,9 @@ struct weir_finish {
 	const struct weir_claim *claim;
 	enum weir_verdict verdict;
 	int64_t at_ms;
-	bool crashed; /* one more worker has died with it; else forget those */
+	/* One more worker has died with it; else forget those, but with a
+	 * RELEASE, which says nothing of the job. */
+	bool crashed;
 	const char *error; /* an element of row.errors, as JSON; or NULL */
 	size_t error_len;
 	const char *output; /* JSON, or NULL: as it was */
@@ -96,8 +100,8 @@ struct weir_finish {
 /*
  * What came of a finish.  A job that is no longer the owner's - rescued,
  * deleted, cancelled while claims are kept in memory - is STALE, and was not
- * touched.  A RETRY or SNOOZE of a job that somebody has cancelled meanwhile
- * ends in CANCELLED.
+ * touched.  A RETRY, SNOOZE or RELEASE of a job that somebody has cancelled
+ * meanwhile ends in CANCELLED.
  */
 struct weir_finished {
 	weir_status status; /* WEIR_OK, WEIR_STALE */
@@ -159,7 +163,12 @@ struct weir_store_ops {
 	const char *name; /* "sqlite" */
 	void (*close)(weir_store *store);
 
-	/* Inserting; ctx ends the wait as long as it has not begun. */
+	/*
+	 * Inserting; ctx ends the wait as long as it has not begun.  A draft
+	 * with the unique key of a job whose own unique_states have its state
+	 * in them, one of the same batch too, is a duplicate of that.  The
+	 * queue is there from then on.
+	 */
 	weir_status (*insert)(weir_store *store,
 			      const struct weir_draft *drafts, size_t count,
 			      weir_inserted *rets, weir_ctx *ctx,
@@ -177,15 +186,19 @@ struct weir_store_ops {
 	/*
 	 * Begin to work; owner->name is set, and owner->alone as is wanted.
 	 * BUSY: somebody works it alone, or at all.  leave gives back what is
-	 * still claimed, which is not to have begun.
+	 * still claimed, which is not to have begun: as a RELEASE does.
+	 * The jobs of one that worked it alone and died have one more crash
+	 * when the next one has enlisted.
 	 */
 	weir_status (*enlist)(weir_store *store, struct weir_owner *owner,
 			      weir_error *reterr);
 	weir_status (*leave)(weir_store *store, struct weir_owner *owner,
 			     weir_error *reterr);
+	/* STALE: the owner was taken for dead.  Nothing was done, and all of
+	 * its finishes are STALE; enlist again. */
 	weir_status (*turn)(weir_store *store, struct weir_turn *turn,
 			    weir_error *reterr);
-	/* I am alive.  STALE: I was taken for dead; enlist again. */
+	/* I am alive.  STALE: the same. */
 	weir_status (*extend)(weir_store *store, const struct weir_owner *owner,
 			      weir_error *reterr);
 
@@ -193,17 +206,22 @@ struct weir_store_ops {
 	 * Upkeep.  Each is safe when several do it at once, does at most limit
 	 * jobs, says how many it did, and writes nothing if that is 0.
 	 *
+	 * A unique key may have been taken while its job was in a state that is
+	 * not among its unique_states.  A job that then ends, in whatever way,
+	 * gives its own key up, and is no longer unique.
+	 *
 	 * promote  scheduled and retryable jobs that are due become available;
 	 *          *ret_next_ms is when the next will be (INT64_MAX: none).
 	 *          Those whose unique key is taken by now are discarded.
 	 * clients  everybody who works the store, ourselves too.
 	 * rescue   the jobs of that client become available, with an error that
 	 *          names it and one more crash, or are discarded at the last
-	 *          attempt or crashes_max; and the client is no more.  Nothing
-	 *          happens if its beat is another by now.
+	 *          attempt or crashes_max, or cancelled if somebody wanted
+	 *          that; and the client is no more when all of them are done.
+	 *          Nothing happens if its beat is another by now.
 	 * clean    finished jobs that were kept long enough are deleted.
 	 * fire     schedules that are due: each inserts one job, for its latest
-	 *          tick that is due, and moves on.
+	 *          tick that is due, which is its scheduled_at, and moves on.
 	 */
 	weir_status (*promote)(weir_store *store, uint32_t limit,
 			       uint32_t *ret_count, int64_t *ret_next_ms,
