@@ -64,6 +64,10 @@ struct bench {
 	void (*on_attempt)(struct bench *b, const struct weir_exec_attempt *a);
 	/* With the chunk still in the spool: is there room? */
 	bool (*on_chunk)(struct bench *b, struct weir_spool *spool);
+	/* A job that is about to be given: what has it of its own? */
+	void (*on_job)(struct bench *b, struct weir_exec_job *job);
+	/* With the job's number: it is not the engine's any more. */
+	void (*on_over)(struct bench *b, uint64_t seq);
 	/* It is over; nobody may use the engine after this. */
 	void (*on_end)(struct bench *b);
 
@@ -105,6 +109,8 @@ bench_next(struct weir_exec_job **ret, void *user)
 		return b->source_end ? b->source_end : WEIR_CLOSED;
 	*ret = bench_job(b->next + 1, b->commands[b->next]);
 	b->next++;
+	if (b->on_job)
+		b->on_job(b, *ret);
 	return WEIR_OK;
 }
 
@@ -126,7 +132,8 @@ bench_attempt(const struct weir_exec_job *job,
 	b->attempts++;
 	b->retries += a->will_retry;
 	b->seen[job->seq - 1].attempts++;
-	CHECK_EQ_INT(a->number, b->seen[job->seq - 1].attempts);
+	CHECK_EQ_INT(a->number,
+		     job->attempts_before + b->seen[job->seq - 1].attempts);
 	CHECK(a->slot >= 1 && a->slot <= b->options.jobs);
 	weir__mutex_unlock(&b->mu);
 	if (b->on_attempt)
@@ -155,11 +162,14 @@ bench_ended(const struct weir_exec_result *result, void *user)
 	struct bench *b = user;
 	struct seen *seen = &b->seen[result->job->seq - 1];
 
+	if (b->on_over)
+		b->on_over(b, result->job->seq);
 	weir__mutex_lock(&b->mu);
 	seen->times++;
 	seen->status = result->status;
 	seen->run_ns = result->run_ns;
-	CHECK_EQ_INT(result->attempts, seen->attempts);
+	CHECK_EQ_INT(result->attempts,
+		     result->job->attempts_before + seen->attempts);
 	if (result->last)
 		seen->last = *result->last;
 	snprintf(seen->error, sizeof(seen->error), "%s", result->error);
@@ -177,6 +187,8 @@ bench_unstarted(const struct weir_exec_job *job, void *user)
 {
 	struct bench *b = user;
 
+	if (b->on_over)
+		b->on_over(b, job->seq);
 	weir__mutex_lock(&b->mu);
 	b->seen[job->seq - 1].times++;
 	b->seen[job->seq - 1].handed_back = true;

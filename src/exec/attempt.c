@@ -117,7 +117,7 @@ conclude(struct weir_exec_run *run, struct weir_exec_attempt *a)
 
 	agree_with_pool(run, a);
 	status = verdict(run, a);
-	a->number = weir_job_attempt(run->ctx);
+	a->number = weir_job_attempt(run->ctx) + run->command->attempts_before;
 	a->slot = run->slot;
 	a->will_retry =
 		status != WEIR_OK && weir_job_will_retry(run->ctx, status);
@@ -362,6 +362,41 @@ start(struct weir_exec_run *run, int64_t now_ns)
 	(void)weir__exec_watch_exit(run);
 }
 
+/* Does somebody want this job, and not all of them, to end? */
+static bool
+is_canceled(const struct weir_exec_run *run)
+{
+	return weir__u32_load(&run->command->canceled, WEIR_SEQ_CST) != 0;
+}
+
+/* The last of them, in the time between attempts, is the pool's to say. */
+static enum weir_exec_end
+reason_of(struct weir_exec_run *run)
+{
+	if (weir_ctx_status(run->reactor->engine->ctx) != WEIR_OK ||
+	    is_canceled(run))
+		return WEIR_EXEC_CANCELED;
+	return weir_ctx_status(run->ctx) == WEIR_TIMEDOUT ? WEIR_EXEC_TIMED_OUT
+							  : WEIR_EXEC_CANCELED;
+}
+
+/* Out of time, or stopped, before there was a process. */
+static void
+cancel_starting(struct weir_exec_run *run)
+{
+	weir_job *job = run->job;
+
+	not_starting(run);
+	run->phase = WEIR_EXEC_IDLE;
+	if (reason_of(run) == WEIR_EXEC_TIMED_OUT) {
+		conclude_unstarted(run, EAGAIN);
+		return;
+	}
+	/* For nobody's eyes: there was no attempt. */
+	weir__exec_run_free(run);
+	weir_job_done(job, WEIR_CANCELED);
+}
+
 void
 weir__exec_run_begin(struct weir_exec_run *run, weir_ctx *ctx, weir_job *job,
 		     const struct weir_exec_job *command,
@@ -386,34 +421,10 @@ weir__exec_run_begin(struct weir_exec_run *run, weir_ctx *ctx, weir_job *job,
 		weir__spool_fini(&outcome->out);
 	weir__exec_stream_init(&run->out, -1, &outcome->out);
 	weir__exec_stream_init(&run->err, -1, &outcome->err);
-	start(run, run->started_ns);
-}
-
-/* The last of them, in the time between attempts, is the pool's to say. */
-static enum weir_exec_end
-reason_of(struct weir_exec_run *run)
-{
-	if (weir_ctx_status(run->reactor->engine->ctx) != WEIR_OK)
-		return WEIR_EXEC_CANCELED;
-	return weir_ctx_status(run->ctx) == WEIR_TIMEDOUT ? WEIR_EXEC_TIMED_OUT
-							  : WEIR_EXEC_CANCELED;
-}
-
-/* Out of time, or stopped, before there was a process. */
-static void
-cancel_starting(struct weir_exec_run *run)
-{
-	weir_job *job = run->job;
-
-	not_starting(run);
-	run->phase = WEIR_EXEC_IDLE;
-	if (reason_of(run) == WEIR_EXEC_TIMED_OUT) {
-		conclude_unstarted(run, EAGAIN);
-		return;
-	}
-	/* For nobody's eyes: there was no attempt. */
-	weir__exec_run_free(run);
-	weir_job_done(job, WEIR_CANCELED);
+	if (is_canceled(run))
+		cancel_starting(run);
+	else
+		start(run, run->started_ns);
 }
 
 void
@@ -427,7 +438,8 @@ weir__exec_run_cancel(struct weir_exec_run *run)
 	}
 	/* It may have ended by itself. */
 	weir__exec_run_look(run, now_ns);
-	if (!run->job)
+	/* Nor is it told twice: it has its time until KILL. */
+	if (!run->job || run->phase == WEIR_EXEC_ENDING)
 		return;
 	if (run->phase == WEIR_EXEC_LINGERING) {
 		(void)output_is_complete(run);

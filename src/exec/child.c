@@ -129,7 +129,8 @@ set_descriptors(const struct launch *launch)
 {
 	const struct weir_child_command *command = launch->command;
 
-	if (dup2(launch->setup->null_fd, 0) < 0)
+	if (dup2(command->in_fd > 0 ? command->in_fd : launch->setup->null_fd,
+		 0) < 0)
 		return -1;
 	if (command->out_fd >= 0 && dup2(command->out_fd, 1) < 0)
 		return -1;

@@ -4,9 +4,9 @@
  * The child shares our memory until it is another program (vfork(2) by another
  * name: clone(2) with CLONE_VM and CLONE_VFORK), so that a start costs the
  * same however large we are, and exec's errno comes back over that memory.  It
- * gets a pidfd, standard input from the null device, a process group of its
- * own, a parent-death signal that is tied to the calling thread, and no
- * descriptor but those it is meant to have.
+ * gets a pidfd, standard input from the null device if it is given none, a
+ * process group of its own, a parent-death signal that is tied to the calling
+ * thread, and no descriptor but those it is meant to have.
  *
  * Needs Linux 5.9: pidfds, and close_range(2).
  */
@@ -50,6 +50,7 @@ struct weir_child_command {
 	const char *path;
 	char *const *argv, *const *envp;
 	int out_fd, err_fd; /* -1: ours */
+	int in_fd;          /* standard input; 0: the null device */
 	/* The child notes its number, which is its group's, here; or NULL. */
 	volatile pid_t *seat;
 };

@@ -82,9 +82,29 @@ weir__exec_engine_fatal(struct weir_exec_engine *engine, int error_number)
 		weir_ctx_cancel_cause(engine->ctx, strerror(error_number));
 }
 
+enum news {
+	NEWS_POKED,
+	NEWS_FREED,
+	NEWS_CANCELED,
+};
+
+static struct weir_u32 *
+news_of(struct weir_exec_reactor *reactor, enum news news)
+{
+	switch (news) {
+	case NEWS_POKED:
+		return &reactor->poked;
+	case NEWS_FREED:
+		return &reactor->freed;
+	case NEWS_CANCELED:
+		break;
+	}
+	return &reactor->canceled;
+}
+
 static void
 wake_reactors(struct weir_exec_engine *engine, struct weir_exec_reactor *but,
-	      bool poked)
+	      enum news news)
 {
 	weir__mutex_lock(&engine->reactors_mu);
 	for (uint32_t i = 0; i < engine->threads; i++) {
@@ -92,8 +112,7 @@ wake_reactors(struct weir_exec_engine *engine, struct weir_exec_reactor *but,
 
 		if (!reactor)
 			continue;
-		weir__u32_store(poked ? &reactor->poked : &reactor->freed, 1,
-				WEIR_SEQ_CST);
+		weir__u32_store(news_of(reactor, news), 1, WEIR_SEQ_CST);
 		if (reactor != but)
 			weir__exec_reactor_wake(reactor, NULL);
 	}
@@ -105,7 +124,7 @@ weir__exec_engine_freed(struct weir_exec_engine *engine,
 			struct weir_exec_reactor *by)
 {
 	if (weir__u32_load(&engine->starting, WEIR_SEQ_CST) > 0)
-		wake_reactors(engine, by, false);
+		wake_reactors(engine, by, NEWS_FREED);
 }
 
 uint32_t
@@ -153,13 +172,14 @@ source(weir_ctx *ctx, void *ret_in, weir_job_options *ret_options, void *user)
 	weir_status status;
 
 	(void)ctx;
-	(void)ret_options;
 	for (int i = 0; i < BAD_AT_ONCE; i++) {
 		status = engine->hooks.next(&command, engine->hooks.user);
 		if (status != WEIR_OK)
 			return status;
 		if (!command->bad || !*command->bad) {
 			memcpy(ret_in, &command, sizeof(command));
+			if (command->timeout_ns)
+				ret_options->timeout_ns = command->timeout_ns;
 			return WEIR_OK;
 		}
 		end_bad(engine, command);
@@ -552,7 +572,7 @@ weir__exec_engine_poke(struct weir_exec_engine *engine)
 	weir_pool_poke(engine->pool);
 	/* Who is refused something looks once more after it has said so. */
 	if (weir__u32_load(&engine->refused, WEIR_SEQ_CST) > 0)
-		wake_reactors(engine, NULL, true);
+		wake_reactors(engine, NULL, NEWS_POKED);
 }
 
 void
@@ -573,6 +593,15 @@ weir__exec_engine_stop(struct weir_exec_engine *engine, bool now)
 					       done);
 	(void)status;
 	weir_ctx_unref(done);
+}
+
+void
+weir__exec_engine_cancel(struct weir_exec_engine *engine,
+			 struct weir_exec_job *job)
+{
+	/* Before the reactors are told: who begins it later sees this. */
+	weir__u32_store(&job->canceled, 1, WEIR_SEQ_CST);
+	wake_reactors(engine, NULL, NEWS_CANCELED);
 }
 
 static void

@@ -67,6 +67,9 @@ struct weir_exec_options {
 	/* Descriptors above 2 that children get, too; sorted; must stay. */
 	const int *keep_fds;
 	size_t keep_count;
+	/* Variables of our own environment that they do not get, by the
+	 * beginning of their names; NULL: they get all. */
+	const char *env_withheld;
 };
 
 /*
@@ -135,6 +138,14 @@ void weir__exec_engine_poke(struct weir_exec_engine *engine);
  * KILL).  Any thread; does not wait for what runs.
  */
 void weir__exec_engine_stop(struct weir_exec_engine *engine, bool now);
+
+/*
+ * End one job, which next has given and neither ended nor unstarted has got,
+ * as stop would: an attempt ends as CANCELED, without another one; a job that
+ * has not begun goes to unstarted.  Any thread; does not wait.
+ */
+void weir__exec_engine_cancel(struct weir_exec_engine *engine,
+			      struct weir_exec_job *job);
 
 /*
  * KILL to all that runs, and to what it has left behind; for who is about to

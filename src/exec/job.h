@@ -7,6 +7,7 @@
 #define WEIR_SRC_EXEC_JOB_H
 
 #include "exec/spool.h"
+#include "sync/atomic.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -40,7 +41,23 @@ struct weir_exec_job {
 	 * argv is empty then.
 	 */
 	const char *bad;
+
+	/* What this job has of its own; 0 and NULL: as all the others. */
+	const char *input; /* its standard input */
+	size_t input_len;  /* at most WEIR_EXEC_INPUT_MAX */
+	/* "NAME=value"s besides our own, at most WEIR_EXEC_ENV_MAX; or NULL */
+	char *const *env;
+	int64_t timeout_ns; /* of an attempt */
+	uint32_t
+		attempts_before; /* elsewhere; ours are counted on from there */
+	void *user;              /* the owner's */
+
+	/* atomic; see weir__exec_engine_cancel() */
+	struct weir_u32 canceled;
 };
+
+#define WEIR_EXEC_INPUT_MAX (16 * 1024 * 1024)
+#define WEIR_EXEC_ENV_MAX   16
 
 /*
  * Where in argv the text {%} stands for the number of the slot.  A place and
@@ -55,12 +72,12 @@ enum weir_exec_end {
 	WEIR_EXEC_EXITED,    /* code: its exit status */
 	WEIR_EXEC_SIGNALED,  /* code: the signal */
 	WEIR_EXEC_TIMED_OUT, /* by us, at --timeout; code: the signal, or 0 */
-	WEIR_EXEC_CANCELED,  /* by us, in a stop; code: the signal, or 0 */
+	WEIR_EXEC_CANCELED,  /* by us, as told; code: the signal, or 0 */
 	WEIR_EXEC_UNSTARTED, /* error: the errno of what failed */
 };
 
 struct weir_exec_attempt {
-	uint32_t number; /* from 1 */
+	uint32_t number; /* from 1, or on from attempts_before */
 	uint32_t slot;   /* from 1 */
 	enum weir_exec_end end;
 	int code;  /* exit status or signal; see above */
@@ -76,7 +93,7 @@ struct weir_exec_attempt {
 enum weir_exec_status {
 	WEIR_EXEC_OK,
 	WEIR_EXEC_FAILED,
-	WEIR_EXEC_CANCELLED, /* it ran, and was stopped with the whole run */
+	WEIR_EXEC_CANCELLED, /* it ran, and was stopped, alone or with all */
 	WEIR_EXEC_SKIPPED,   /* done in an earlier run */
 };
 
@@ -84,7 +101,7 @@ enum weir_exec_status {
 struct weir_exec_result {
 	const struct weir_exec_job *job;
 	enum weir_exec_status status;
-	uint32_t attempts;
+	uint32_t attempts;                    /* with those before */
 	const struct weir_exec_attempt *last; /* NULL: it was never started */
 	/* There would have been another attempt, had the run not stopped. */
 	bool was_to_retry;

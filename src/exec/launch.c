@@ -2,8 +2,8 @@
  * The process of an attempt: its program, its environment, its pipes.
  *
  * Design.  Nothing is taken from the allocator for a start, unless the slot
- * is part of the command: the environment differs in four places, which are
- * written over, and the program is searched again only when the name differs
+ * is part of the command: the environment differs at its end, which is written
+ * over, and the program is searched again only when the name differs
  * from the last one's.
  *
  * Locking: mu of the reactor, while the pid is noted.
@@ -20,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #define SHELL "/bin/sh"
@@ -58,7 +59,70 @@ set_own_env(struct weir_exec_run *run)
 		 run->command->seq);
 	snprintf(env[1], sizeof(env[1]), "WEIR_SLOT=%" PRIu32, run->slot);
 	snprintf(env[2], sizeof(env[2]), "WEIR_ATTEMPT=%" PRIu32,
-		 weir_job_attempt(run->ctx));
+		 weir_job_attempt(run->ctx) + run->command->attempts_before);
+}
+
+/* And behind these the job's own. */
+static void
+set_job_env(struct weir_exec_run *run)
+{
+	char *const *env = run->command->env;
+	size_t count = 0;
+
+	for (; env && env[count]; count++) {
+		weir_assert(count < WEIR_EXEC_ENV_MAX);
+		run->reactor->envp_job[count] = env[count];
+	}
+	run->reactor->envp_job[count] = NULL;
+}
+
+static int
+write_input(int fd, const char *data, size_t len)
+{
+	off_t at = 0;
+	ssize_t done;
+
+	while (len > 0) {
+		done = pwrite(fd, data + at, len, at);
+		if (done < 0 && errno == EINTR)
+			continue;
+		if (done <= 0)
+			return done < 0 ? errno : EIO;
+		at += done;
+		len -= (size_t)done;
+	}
+	/* Another attempt, or whoever else gets it, reads the same. */
+	return fcntl(fd, F_ADD_SEALS,
+		     F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL)
+		       ? errno
+		       : 0;
+}
+
+/*
+ * The job's standard input, in memory and without a name: unlike a pipe it
+ * takes all at once, so that nobody has to feed it while the child runs.
+ */
+static int
+make_input(const struct weir_exec_job *job, int *ret_fd)
+{
+	int fd, failed;
+
+	*ret_fd = 0;
+	if (job->input_len == 0)
+		return 0;
+	if (job->input_len > WEIR_EXEC_INPUT_MAX)
+		return EFBIG;
+	fd = weir__child_move_up(
+		memfd_create("weir-input", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+	if (fd < 0)
+		return errno;
+	failed = write_input(fd, job->input, job->input_len);
+	if (failed) {
+		(void)close(fd);
+		return failed;
+	}
+	*ret_fd = fd;
+	return 0;
 }
 
 /* A pipe, ours not to wait.  Above 2, whatever of that was closed. */
@@ -157,9 +221,10 @@ note_child(struct weir_exec_run *run, const struct weir_child *child)
 		(void)kill(-child->pid, SIGKILL);
 }
 
-/* With argv, which has the slot in it. */
+/* With argv, which has the slot in it, and this standard input. */
 static int
-launch_argv(struct weir_exec_run *run, char *const *argv, bool *ret_by_exec)
+launch_argv(struct weir_exec_run *run, char *const *argv, int in_fd,
+	    bool *ret_by_exec)
 {
 	struct weir_exec_reactor *reactor = run->reactor;
 	/* ours and theirs of standard output, then of standard error */
@@ -178,6 +243,7 @@ launch_argv(struct weir_exec_run *run, char *const *argv, bool *ret_by_exec)
 		.envp = reactor->envp,
 		.out_fd = fds[1],
 		.err_fd = fds[3],
+		.in_fd = in_fd,
 		.seat = weir__guardian_seat(reactor->engine->guardian,
 					    run->slot),
 	};
@@ -205,7 +271,7 @@ weir__exec_launch(struct weir_exec_run *run, bool *ret_by_exec)
 {
 	const struct weir_exec_job *command = run->command;
 	char **argv = command->argv;
-	int failed;
+	int failed, in_fd = 0;
 
 	*ret_by_exec = true;
 	failed = find_program(run->reactor, argv[0]);
@@ -221,7 +287,12 @@ weir__exec_launch(struct weir_exec_run *run, bool *ret_by_exec)
 	}
 	*ret_by_exec = false;
 	set_own_env(run);
-	failed = launch_argv(run, argv, ret_by_exec);
+	set_job_env(run);
+	failed = make_input(command, &in_fd);
+	if (!failed)
+		failed = launch_argv(run, argv, in_fd, ret_by_exec);
+	if (in_fd > 0)
+		(void)close(in_fd);
 	if (command->slot_count > 0)
 		free(argv);
 	return failed;

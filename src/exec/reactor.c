@@ -192,6 +192,31 @@ poke_streams(struct weir_exec_reactor *reactor)
 	}
 }
 
+static void
+cancel_marked(struct weir_list *runs)
+{
+	struct weir_list *link, *next;
+
+	for (link = runs->next; link != runs; link = next) {
+		struct weir_exec_run *run = run_of(link);
+
+		next = link->next;
+		if (weir__u32_load(&run->command->canceled, WEIR_SEQ_CST))
+			weir__exec_run_cancel(run);
+	}
+}
+
+/* Some job is to be cancelled: is it one of ours? */
+static void
+cancel_runs(struct weir_exec_reactor *reactor)
+{
+	if (!weir__u32_load(&reactor->canceled, WEIR_SEQ_CST) ||
+	    !weir__u32_exchange(&reactor->canceled, 0, WEIR_SEQ_CST))
+		return;
+	cancel_marked(&reactor->busy);
+	cancel_marked(&reactor->starting);
+}
+
 static int
 compare_pids(const void *a, const void *b)
 {
@@ -317,6 +342,7 @@ weir__exec_reactor_wait(void *state, int64_t deadline_ns, bool hungry,
 	run_timers(reactor, now_ns);
 	retry_start(reactor, now_ns);
 	poke_streams(reactor);
+	cancel_runs(reactor);
 	due_ns = weir__earlier_ns(due_ns, sweep(reactor, now_ns));
 	if (hungry)
 		due_ns =
@@ -386,8 +412,10 @@ runs_init(struct weir_exec_reactor *reactor, size_t count)
 }
 
 static bool
-is_own_variable(const char *variable)
+is_own_variable(const char *variable, const char *withheld)
 {
+	if (withheld && strncmp(variable, withheld, strlen(withheld)) == 0)
+		return true;
 	return strncmp(variable, "WEIR_SEQ=", 9) == 0 ||
 	       strncmp(variable, "WEIR_SLOT=", 10) == 0 ||
 	       strncmp(variable, "WEIR_ATTEMPT=", 13) == 0;
@@ -397,18 +425,21 @@ is_own_variable(const char *variable)
 static bool
 env_init(struct weir_exec_reactor *reactor)
 {
+	const char *withheld = reactor->engine->options.env_withheld;
 	size_t count = 0, at = 0;
 
 	while (environ && environ[count])
 		count++;
-	reactor->envp = calloc(count + 4, sizeof(*reactor->envp));
+	reactor->envp = calloc(count + 3 + WEIR_EXEC_ENV_MAX + 1,
+			       sizeof(*reactor->envp));
 	if (!reactor->envp)
 		return false;
 	for (size_t i = 0; i < count; i++)
-		if (!is_own_variable(environ[i]))
+		if (!is_own_variable(environ[i], withheld))
 			reactor->envp[at++] = environ[i];
 	for (size_t i = 0; i < 3; i++)
 		reactor->envp[at++] = reactor->own_env[i];
+	reactor->envp_job = &reactor->envp[at];
 	return true;
 }
 

@@ -86,7 +86,8 @@ struct weir_exec_reactor {
 	struct weir_exec_run *runs;
 	size_t run_count;
 	pid_t *own;          /* pids, sorted, for a look at what is not in it */
-	char **envp;         /* environ's, ours, NULL */
+	char **envp;         /* environ's, ours, a job's own, NULL */
+	char **envp_job;     /* where in it a job's own begin */
 	char own_env[3][40]; /* WEIR_SEQ=..., and so on */
 	sigset_t mask_before;
 
@@ -104,8 +105,11 @@ struct weir_exec_reactor {
 	/* pid of runs */
 	struct weir_mutex mu;
 
-	/* atomic: somebody has made room, or a child of another has ended */
-	struct weir_u32 poked, freed;
+	/*
+	 * atomic: somebody has made room, a child of another has ended, a job
+	 * that may be here is to be cancelled
+	 */
+	struct weir_u32 poked, freed, canceled;
 };
 
 struct weir_exec_engine {
@@ -152,7 +156,7 @@ void weir__exec_slot_give(struct weir_exec_engine *engine, uint32_t slot);
 void weir__exec_run_begin(struct weir_exec_run *run, weir_ctx *ctx,
 			  weir_job *job, const struct weir_exec_job *command,
 			  struct weir_exec_outcome *outcome);
-/* Its context is done. */
+/* Its context is done, or somebody wants it to end. */
 void weir__exec_run_cancel(struct weir_exec_run *run);
 /* Try again to start it. */
 void weir__exec_run_retry(struct weir_exec_run *run, int64_t now_ns);
