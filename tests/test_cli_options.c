@@ -96,6 +96,7 @@ static const struct weir_command late = {
 };
 
 const struct weir_command *const weir__commands[] = {&tool, &late, NULL};
+const bool weir__commands_are_all = true;
 
 /* The cli under test, and what it said on stderr. */
 static struct weir_cli cli;

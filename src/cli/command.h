@@ -50,8 +50,13 @@ struct weir_command {
 	int (*run)(struct weir_cli *cli);
 };
 
-/* All commands, in the order of `weir --help`; NULL ends. */
+/*
+ * All commands, in the order of `weir --help`; NULL ends.  A program that
+ * `weir` becomes (elsewhere.h) has its own only, and says so: weir.conf names
+ * the others all the same, and `weir` has judged it before.
+ */
 extern const struct weir_command *const weir__commands[];
+extern const bool weir__commands_are_all;
 
 extern const struct weir_command weir__cmd_fetch;
 extern const struct weir_command weir__cmd_run;

@@ -9,3 +9,5 @@ const struct weir_command *const weir__commands[] = {
 	&weir__cmd_run,
 	NULL,
 };
+
+const bool weir__commands_are_all = true;

@@ -7,3 +7,5 @@ const struct weir_command *const weir__commands[] = {
 	&weir__cmd_fetch,
 	NULL,
 };
+
+const bool weir__commands_are_all = false;

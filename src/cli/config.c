@@ -15,7 +15,9 @@
  *
  * Nothing in it is passed over in silence: a name that no command knows, a
  * section for no command and a line without "=" are errors with their line.
- * The sections of other commands are looked at only for their names.
+ * The sections of other commands are looked at only for their names.  A
+ * program that knows some of the commands only passes over what may be
+ * another's: weir, which knows all, has read the file before it.
  */
 #include "cli/table.h"
 
@@ -35,6 +37,7 @@ struct config {
 	const char *path;
 	unsigned line;
 	const struct weir_command *section; /* NULL: above all sections */
+	bool foreign; /* the section is that of a command we do not have */
 };
 
 /* $XDG_CONFIG_HOME must be absolute to count, says its specification. */
@@ -133,7 +136,8 @@ enter_section(struct config *c, char *line)
 	line[len - 1] = '\0';
 	name = trim(line + 1);
 	c->section = weir__command_find(name);
-	if (c->section)
+	c->foreign = !c->section && !weir__commands_are_all;
+	if (c->section || c->foreign)
 		return -1;
 	guess = weir__command_suggest(name);
 	if (guess)
@@ -184,12 +188,15 @@ assign(const struct config *c, const char *name, const char *value)
 	struct weir_buf why = {0};
 	int status = -1;
 
+	if (c->foreign)
+		return -1;
 	if (c->section && c->section != cli->command)
 		return weir__option_exists(c->section, name)
 			       ? -1
 			       : unknown_name(c, name);
 	ref = weir__option_find(cli, name, strlen(name));
-	if (!ref.row && !c->section && any_command_has(name))
+	if (!ref.row && !c->section &&
+	    (any_command_has(name) || !weir__commands_are_all))
 		return -1;
 	if (!ref.row)
 		return unknown_name(c, name);

@@ -39,6 +39,13 @@ run "$WEIR" fetch --config "$tmp/bad.conf"
 expect_status 2
 expect_err "weir fetch: $tmp/bad.conf:1: '=' is missing in 'nonsense'"
 
+printf 'memfree = 1G\n[run]\nload = 100%%\n' >"$tmp/run.conf"
+run "$WEIR" fetch --config "$tmp/run.conf" - </dev/null
+expect_status 0 'what is for weir run alone does not disturb weir fetch'
+printf 'memfri = 1G\n' >"$tmp/run.conf"
+run "$WEIR" fetch --config "$tmp/run.conf" - </dev/null
+expect_status 2 'what is for no command does'
+
 run "$WEIR"
 expect_status 2
 match_err '^try: weir --help$'
