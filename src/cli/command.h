@@ -27,6 +27,21 @@ struct weir_command_section {
 	const char *text;
 };
 
+/*
+ * What a command can do, where that is more than one thing: the first operand
+ * of `weir jobs list`.  The first word of a command is what it does when none
+ * is given.
+ */
+struct weir_command_word {
+	const char *name;
+	const char *operands; /* what stands behind it: "ID..."; or NULL */
+	const char *help;     /* one line, no capital, no full stop */
+	/* The command's own options that it takes: "queue kind limit" */
+	const char *options;
+	size_t operands_min;
+	size_t operands_max; /* SIZE_MAX: any number */
+};
+
 struct weir_command {
 	const char *name;
 	const char *summary; /* one line, no capital, no full stop */
@@ -39,6 +54,8 @@ struct weir_command {
 	const struct weir_command_section *sections;
 	/* The exit statuses it can give, for the man page; -1 ends */
 	const int *exits;
+
+	const struct weir_command_word *words; /* {NULL} ends; NULL: none */
 
 	const struct weir_option *options;
 	const void *defaults; /* options_size bytes, copied before parsing */
@@ -60,6 +77,11 @@ extern const bool weir__commands_are_all;
 
 extern const struct weir_command weir__cmd_fetch;
 extern const struct weir_command weir__cmd_run;
+extern const struct weir_command weir__cmd_enqueue;
+extern const struct weir_command weir__cmd_jobs;
+extern const struct weir_command weir__cmd_queues;
+extern const struct weir_command weir__cmd_schedule;
+extern const struct weir_command weir__cmd_db;
 
 /* `weir` itself, for what stands before a command's name. */
 extern const struct weir_command weir__cmd_weir;
@@ -109,6 +131,19 @@ struct weir_cli {
  */
 bool weir__cli_init(struct weir_cli *cli, const struct weir_command *command);
 void weir__cli_fini(struct weir_cli *cli);
+
+/*
+ * Take the command's word off the front of the operands, with everything
+ * checked that follows from it: that the options given are its options, and
+ * how many operands are left.
+ *
+ * Waits:   for stderr to take an error.
+ * Threads: the main thread.
+ * Owns:    nothing; the word is the command's.
+ * Returns: the word, or NULL after an error, which has been printed; the exit
+ *          status is then WEIR_EXIT_USAGE.
+ */
+const struct weir_command_word *weir__cli_take_word(struct weir_cli *cli);
 
 /*
  * Print one line on stderr, `weir fetch: WHAT: WHY`:

@@ -43,6 +43,15 @@ put_commands(struct weir_buf *buf)
 		weir__buf_printf(buf, " %s", weir__commands[i]->name);
 }
 
+/* "list show retry" */
+static void
+put_words(struct weir_buf *buf, const struct weir_command *c)
+{
+	for (const struct weir_command_word *w = c->words; w->name; w++)
+		weir__buf_printf(buf, "%s%s", w == c->words ? "" : " ",
+				 w->name);
+}
+
 /* Only long names: a letter is typed sooner than it is completed. */
 static void
 bash_word(struct weir_buf *buf, const struct weir_command *c,
@@ -89,6 +98,12 @@ bash_command(struct weir_buf *buf, const struct weir_command *c)
 	weir__buf_puts(buf, "\" ;;\n");
 	if (c->operands_are_files)
 		weir__buf_puts(buf, "\t\t*) _weir_files -f ;;\n");
+	if (c->words) {
+		weir__buf_puts(buf, "\t\t*) ((i + 1 == COMP_CWORD)) && "
+				    "_weir_words \"");
+		put_words(buf, c);
+		weir__buf_puts(buf, "\" ;;\n");
+	}
 	weir__buf_puts(buf, "\t\tesac ;;\n");
 }
 
@@ -218,6 +233,17 @@ zsh_command(struct weir_buf *buf, const struct weir_command *c)
 	each_option(buf, c, zsh_option);
 	if (c->operands_are_files)
 		weir__buf_puts(buf, " \\\n\t\t'*:file:_files'");
+	if (c->words) {
+		weir__buf_puts(buf, " \\\n\t\t'1:word:((");
+		for (const struct weir_command_word *w = c->words; w->name;
+		     w++) {
+			weir__buf_printf(buf, "%s%s\\:\"",
+					 w == c->words ? "" : " ", w->name);
+			put_quoted(buf, w->help, "\"\\()");
+			weir__buf_putc(buf, '"');
+		}
+		weir__buf_puts(buf, "))'");
+	}
 	weir__buf_puts(buf, "\n}\n\n");
 }
 
@@ -294,6 +320,25 @@ fish_option(struct weir_buf *buf, const struct weir_command *c,
 	}
 }
 
+/* A word is offered until one stands there. */
+static void
+fish_words(struct weir_buf *buf, const struct weir_command *c)
+{
+	if (!c->words)
+		return;
+	for (const struct weir_command_word *w = c->words; w->name; w++) {
+		weir__buf_printf(buf,
+				 "complete -c weir -n "
+				 "'__fish_seen_subcommand_from %s; and not "
+				 "__fish_seen_subcommand_from ",
+				 c->name);
+		put_words(buf, c);
+		weir__buf_printf(buf, "' -a %s -d '", w->name);
+		put_quoted(buf, w->help, "\\");
+		weir__buf_puts(buf, "'\n");
+	}
+}
+
 static void
 render_fish(struct weir_buf *buf)
 {
@@ -317,6 +362,7 @@ render_fish(struct weir_buf *buf)
 			fish_begin(buf, c);
 			weir__buf_puts(buf, " -F\n");
 		}
+		fish_words(buf, c);
 	}
 	each_option(buf, &weir__cmd_weir, fish_option);
 	for (size_t i = 0; weir__commands[i]; i++)

@@ -5,6 +5,7 @@
 
 #include "base/buf.h"
 #include "cli/cmd_fetch.h"
+#include "cli/cmd_queue.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -58,4 +59,34 @@ int
 weir__fetch_run(struct weir_cli *cli)
 {
 	return weir__elsewhere(cli, "weir-fetch");
+}
+
+int
+weir__enqueue_run(struct weir_cli *cli)
+{
+	return weir__elsewhere(cli, "weir-queue");
+}
+
+int
+weir__jobs_run(struct weir_cli *cli)
+{
+	return weir__elsewhere(cli, "weir-queue");
+}
+
+int
+weir__queues_run(struct weir_cli *cli)
+{
+	return weir__elsewhere(cli, "weir-queue");
+}
+
+int
+weir__schedule_run(struct weir_cli *cli)
+{
+	return weir__elsewhere(cli, "weir-queue");
+}
+
+int
+weir__db_run(struct weir_cli *cli)
+{
+	return weir__elsewhere(cli, "weir-queue");
 }

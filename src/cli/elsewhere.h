@@ -4,8 +4,11 @@
  * libcurl and what it brings take eight megabytes before the first line of
  * ours runs; who runs commands or looks at a queue should not pay for it. So
  * `weir` knows the tables of all commands, for help, completions and mistakes,
- * and is linked with what is small; weir-fetch is the same frame linked with
- * the rest, and `weir fetch` becomes it.
+ * and is linked with what is small.  The others are the same frame, linked
+ * with more, and `weir` becomes them:
+ *
+ *      weir-fetch      libcurl         fetch
+ *      weir-queue      SQLite          enqueue, jobs, queues, schedule, db
  */
 #ifndef WEIR_SRC_CLI_ELSEWHERE_H
 #define WEIR_SRC_CLI_ELSEWHERE_H

@@ -135,6 +135,32 @@ command_list(struct weir_buf *buf)
 	}
 }
 
+/* What it can do; the first of them is what it does by itself. */
+static void
+word_list(struct weir_buf *buf, const struct weir_command *c)
+{
+	const struct weir_command_word *word = c->words;
+
+	if (!word)
+		return;
+	weir__buf_puts(buf, "\nWhat it does:\n");
+	for (; word->name; word++) {
+		struct weir_buf help = {0};
+
+		weir__buf_printf(buf, "  %s%s%s", word->name,
+				 word->operands ? " " : "",
+				 word->operands ? word->operands : "");
+		if (column(buf) + 2 > HELP_COLUMN)
+			weir__buf_putc(buf, '\n');
+		indent(buf, HELP_COLUMN);
+		weir__prose_plain(&help, word->help);
+		if (word == c->words)
+			weir__buf_puts(&help, " (when no word is given)");
+		wrap(buf, weir__buf_str(&help), HELP_COLUMN);
+		weir__buf_fini(&help);
+	}
+}
+
 void
 weir__help_render(struct weir_buf *buf, const struct weir_command *c)
 {
@@ -148,6 +174,7 @@ weir__help_render(struct weir_buf *buf, const struct weir_command *c)
 	usage(buf, c);
 	if (top)
 		command_list(buf);
+	word_list(buf, c);
 	option_table(buf, c->options);
 	if (!top)
 		option_table(buf, weir__common_options);

@@ -205,6 +205,44 @@ put_commands(struct weir_buf *buf)
 	}
 }
 
+/* "list", "show ID...": what it does, and with which of the options. */
+static void
+put_words(struct weir_buf *buf, const struct weir_command *c)
+{
+	const struct weir_command_word *word = c->words;
+
+	if (!word)
+		return;
+	weir__buf_puts(buf, ".SH WORDS\n");
+	for (; word->name; word++) {
+		weir__buf_printf(buf, ".TP\n\\fB%s\\fR", word->name);
+		if (word->operands) {
+			weir__buf_puts(buf, " \\fI");
+			put_text(buf, word->operands);
+			weir__buf_puts(buf, "\\fR");
+		}
+		weir__buf_putc(buf, '\n');
+		put_marked(buf, word->help, strlen(word->help));
+		weir__buf_printf(
+			buf, ".%s\n",
+			word == c->words
+				? "\nThis is done when no word is given."
+				: "");
+		if (*word->options == '\0')
+			continue;
+		weir__buf_puts(buf, "Options:");
+		for (const char *o = word->options; *o != '\0';) {
+			size_t len = strcspn(o, " ");
+
+			weir__buf_puts(buf, " \\fB\\-\\-");
+			put_raw(buf, o, len);
+			weir__buf_puts(buf, "\\fR");
+			o += len + (o[len] == ' ');
+			weir__buf_puts(buf, *o ? "," : ".\n");
+		}
+	}
+}
+
 static void
 put_examples(struct weir_buf *buf, const struct weir_command *c)
 {
@@ -339,6 +377,7 @@ weir__man_render(struct weir_buf *buf, const struct weir_command *c)
 	}
 	if (c == &weir__cmd_weir)
 		put_commands(buf);
+	put_words(buf, c);
 	weir__buf_puts(buf, ".SH OPTIONS\n");
 	put_options(buf, c->options);
 	if (c != &weir__cmd_weir)

@@ -80,7 +80,30 @@ run sh -c '"$1" --help >/dev/full' sh "$WEIR"
 expect_status 1
 expect_err 'weir: cannot write: No space left on device (standard output)'
 
-for command in weir fetch; do
+# Commands that can do more than one thing.
+run "$WEIR" jobs lits --queue a
+expect_status 2
+expect_err "weir jobs: unknown word 'lits'; did you mean 'weir jobs list'?"
+run "$WEIR" jobs zzz
+expect_status 2
+match_err '^try: weir jobs --help$'
+run "$WEIR" jobs show --limit 3 1
+expect_status 2
+match_err "^weir jobs: --limit means nothing to 'weir jobs show'"
+run "$WEIR" jobs --config "$tmp/none"
+expect_status 2
+run "$WEIR" jobs show
+expect_status 2
+expect_err 'weir jobs: ID... is missing: weir jobs show ID...'
+run "$WEIR" db check now
+expect_status 2
+expect_err "weir db: too many arguments: 'now'"
+
+for command in weir fetch run enqueue jobs queues schedule db; do
+	# shellcheck disable=SC2046 # no word at all for weir itself
+	run "$WEIR" help $(test "$command" = weir || echo "$command")
+	check "help of $command fits into 80 columns" \
+		sh -c "! grep -q '^.\{80\}' '$out'"
 	run "$WEIR" --generate man "$command"
 	expect_status 0
 	if command -v groff >/dev/null; then
@@ -100,5 +123,29 @@ for shell in bash zsh fish; do
 		skip "$shell can read its completions" "no $shell"
 	fi
 done
+
+# What bash offers behind these words.
+complete_bash() {
+	printf '%s\n' "$@" >"$tmp/words"
+	run bash -c '
+		. "$2"
+		mapfile -t COMP_WORDS <"$1"
+		COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+		_weir
+		printf "%s" "${COMPREPLY[@]/%/$'\''\n'\''}"' bash "$tmp/words" "$tmp/bash"
+}
+if command -v bash >/dev/null; then
+	"$WEIR" --generate completion bash >"$tmp/bash"
+	complete_bash weir jobs re
+	expect_out retry
+	complete_bash weir jobs show re
+	expect_out ''
+	complete_bash weir queues --fin
+	expect_out --finished
+	complete_bash weir queues set a --finished a
+	expect_out archive
+else
+	skip 'bash completes words' 'no bash'
+fi
 
 done_testing

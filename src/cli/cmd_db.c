@@ -1,0 +1,97 @@
+/*
+ * weir db: its options and what the manual says of it.
+ *
+ * What it does is in db_run.c.
+ */
+#include "cli/cmd_queue.h"
+
+static const struct db_cli_options defaults = {
+	.db = WEIR_QUEUE_DB_DEFAULT,
+	.to = -1,
+};
+
+#define AT(kind, field) WEIR_OPT_##kind##_AT(struct db_cli_options, field)
+
+static const struct weir_option table[] = {
+	WEIR_OPT_HEADING("Options"),
+	{AT(INT, to), .name = "to", .arg = "N", .shown = "the newest",
+	 .only_flag = true, .min = 0, .max = 1000000,
+	 .help = "bring it to this version, forward or back",
+	 .more = "Back to a version means that what only later ones can hold "
+		 "is given up.  0 takes all tables away, and all jobs with "
+		 "them."},
+	{WEIR_QUEUE_DB_ROW},
+	{AT(FLAG, json), .name = "json", .help = "print JSON"},
+	WEIR_OPT_END_ROW,
+};
+
+static const struct weir_command_word words[] = {
+	{.name = "info",
+	 .help = "what the store is, and what is in it",
+	 .options = "db json",
+	 .operands_max = 0},
+	{.name = "check",
+	 .help = "look at all of it for damage, and say what to do",
+	 .options = "db json",
+	 .operands_max = 0},
+	{.name = "migrate",
+	 .help = "make it, or bring it to the version of this weir",
+	 .options = "to db json",
+	 .operands_max = 0},
+	{0},
+};
+
+static const char *const synopsis[] = {
+	"[info] [--json]",
+	"check [--json]",
+	"migrate [--to N]",
+	NULL,
+};
+
+static const struct weir_command_example examples[] = {
+	{"weir db", "what jobs.db is, and what is in it"},
+	{"weir db check --db /var/lib/app/jobs.db", "is it sound?"},
+	{"weir db migrate", "after a new weir was installed"},
+	{0},
+};
+
+static const struct weir_command_section sections[] = {
+	{"DESCRIPTION",
+	 "Looks after the file that a store of durable jobs is.  `check` "
+	 "reads all of it, so it takes as long as that; jobs may be worked "
+	 "meanwhile.  `migrate` is done once after an upgrade, with no worker "
+	 "of an older version running."},
+	{"FILES",
+	 "jobs.db\tthe store, when neither `--db` nor WEIR_DB names one; "
+	 "readable by its owner only\n"
+	 "jobs.db-wal, jobs.db-shm\tSQLite's: a part of the store\n"
+	 "jobs.db-weir\tempty: a bell and a lock for those who work it"},
+	{"RECORDS",
+	 "With `--json`, `info` prints one object, `check` one for each "
+	 "finding (`finding`) and a last one with `ok`, `migrate` one with "
+	 "`version`."},
+	{0},
+};
+
+static const int exits[] = {
+	WEIR_EXIT_OK,
+	WEIR_EXIT_FAILURE,
+	WEIR_EXIT_USAGE,
+	WEIR_EXIT_STDOUT_CLOSED,
+	-1,
+};
+
+const struct weir_command weir__cmd_db = {
+	.name = "db",
+	.summary = "make, check and migrate a store",
+	.group = "Durable jobs",
+	.synopsis = synopsis,
+	.examples = examples,
+	.sections = sections,
+	.exits = exits,
+	.words = words,
+	.options = table,
+	.defaults = &defaults,
+	.options_size = sizeof(defaults),
+	.run = weir__db_run,
+};
