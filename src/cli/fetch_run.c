@@ -49,11 +49,11 @@ on_record(const struct weir_fetch_record *record, void *user)
 }
 
 static void
-on_unstarted(uint64_t seq, void *user)
+on_unstarted(const struct weir_fetch_request *request, void *user)
 {
 	struct fetch_run *run = user;
 
-	weir__fetch_report_unstarted(&run->report, seq);
+	weir__fetch_report_unstarted(&run->report, request->seq);
 }
 
 static bool

@@ -6,7 +6,8 @@
  * requests (bad ones, and ones that were fetched before) never become jobs:
  * they take no token of the rate limit and no slot, only a record.
  *
- * Locking: bucket_mu guards the bucket, and nothing is called with it held.
+ * Locking: bucket_mu guards the bucket, reactors_mu the list of reactors;
+ * nothing is called with either held but, with the second, an eventfd.
  */
 #include "fetch/reactor.h"
 
@@ -136,6 +137,23 @@ source_line(struct weir_fetch_engine *engine,
 	return WEIR_SYSTEM;
 }
 
+/* Where there is no input: whoever made the engine gives the requests. */
+static weir_status
+source_hook(struct weir_fetch_engine *engine, void *ret_in,
+	    weir_job_options *ret_options)
+{
+	struct weir_fetch_request *request = NULL;
+	weir_status status = engine->hooks.next(&request, engine->hooks.user);
+
+	if (status != WEIR_OK)
+		return status;
+	memcpy(ret_in, &request, sizeof(request));
+	ret_options->key = request->host_key;
+	if (request->timeout_ns)
+		ret_options->timeout_ns = request->timeout_ns;
+	return WEIR_OK;
+}
+
 static weir_status
 source(weir_ctx *ctx, void *ret_in, weir_job_options *ret_options, void *user)
 {
@@ -145,6 +163,8 @@ source(weir_ctx *ctx, void *ret_in, weir_job_options *ret_options, void *user)
 	bool end;
 
 	(void)ctx;
+	if (engine->hooks.next)
+		return source_hook(engine, ret_in, ret_options);
 	for (int i = 0; i < LINES_AT_ONCE; i++) {
 		uint64_t seq = weir__fetch_input_count(engine->input, &end) + 1;
 
@@ -179,7 +199,7 @@ unstarted(uint64_t id, const void *in, void *user)
 	struct weir_fetch_request *request = request_of(in);
 
 	(void)id;
-	engine->hooks.unstarted(request->seq, engine->hooks.user);
+	engine->hooks.unstarted(request, engine->hooks.user);
 	weir__fetch_request_free(request);
 }
 
@@ -210,6 +230,7 @@ sink(const weir_result *result, const void *in, void *out, void *user)
 		.id = request->id,
 		.url = request->shown,
 		.url_len = strlen(request->shown),
+		.request = request,
 		.outcome = outcome,
 		.attempts = result->attempts,
 		.wait_ns = result->wait_ns,
@@ -319,6 +340,10 @@ make_parts(struct weir_fetch_engine *engine, const char *dir,
 	weir_status status;
 	int failed;
 
+	engine->reactors = calloc(weir__fetch_engine_threads(options),
+				  sizeof(struct weir_fetch_reactor *));
+	if (!engine->reactors)
+		return set_error(reterr, WEIR_NOMEM, "out of memory", 0);
 	if (curl_global_init(CURL_GLOBAL_ALL) != CURLE_OK)
 		return set_error(reterr, WEIR_SYSTEM,
 				 "libcurl cannot be set up", 0);
@@ -364,6 +389,7 @@ weir__fetch_engine_new(struct weir_fetch_engine **out,
 	engine->folder.fd = -1;
 	engine->tick_ns = tick_of(options);
 	weir__mutex_init(&engine->bucket_mu);
+	weir__mutex_init(&engine->reactors_mu);
 	engine->bucket_ns = weir_now_ns();
 	status = make_parts(engine, dir, reterr);
 	if (status != WEIR_OK) {
@@ -384,6 +410,8 @@ weir__fetch_engine_free(struct weir_fetch_engine *engine)
 	weir_ctx_unref(engine->ctx);
 	weir__fetch_folder_close(&engine->folder);
 	weir__mutex_fini(&engine->bucket_mu);
+	weir__mutex_fini(&engine->reactors_mu);
+	free(engine->reactors);
 	curl_global_cleanup();
 	free(engine);
 	return NULL;
@@ -437,6 +465,26 @@ weir__fetch_engine_stop(struct weir_fetch_engine *engine, bool now)
 					       done);
 	(void)status;
 	weir_ctx_unref(done);
+}
+
+void
+weir__fetch_engine_cancel(struct weir_fetch_engine *engine,
+			  struct weir_fetch_request *request)
+{
+	uint32_t threads = weir__fetch_engine_threads(&engine->options);
+
+	/* Before the reactors are told: who begins it later sees this. */
+	weir__u32_store(&request->canceled, 1, WEIR_SEQ_CST);
+	weir__mutex_lock(&engine->reactors_mu);
+	for (uint32_t i = 0; i < threads; i++) {
+		struct weir_fetch_reactor *reactor = engine->reactors[i];
+
+		if (!reactor)
+			continue;
+		weir__u32_store(&reactor->canceled, 1, WEIR_SEQ_CST);
+		weir__fetch_reactor_wake(reactor, NULL);
+	}
+	weir__mutex_unlock(&engine->reactors_mu);
 }
 
 void

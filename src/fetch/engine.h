@@ -27,6 +27,7 @@ struct weir_fetch_record {
 	const char *id; /* the user's, or NULL */
 	const char *url;
 	size_t url_len;
+	const struct weir_fetch_request *request; /* NULL: the line is none */
 	const struct weir_fetch_outcome *outcome; /* NULL: never started */
 	uint32_t attempts;
 	int64_t wait_ns, run_ns, total_ns;
@@ -41,25 +42,36 @@ struct weir_fetch_retry {
 };
 
 /*
+ * next        in place of an input, or NULL.  One thread at a time: give the
+ *             next request, which is the engine's then.  WEIR_OK; WEIR_BUSY:
+ *             not now, see hungry; WEIR_CLOSED: no more, for good; any other
+ *             status ends the run with it.
+ * hungry      with next; any reactor, after BUSY: a descriptor to watch for
+ *             reading in *ret_fd (-1: none), and how long until asking again
+ *             is worth while (WEIR_FOREVER: not before
+ *             weir__fetch_engine_poke(), the descriptor, or an end).
  * record      any thread, several at a time: a line is done.
- * unstarted   the same: it was read and handed back.
- * may_read    is there room for another record?  Asked before each line with
- *             its number; after false, call weir__fetch_engine_poke() once
+ * unstarted   the same: it was read and handed back; it is freed afterwards.
+ * may_read    with an input: is there room for another record?  Asked before
+ * each line with its number; after false, call weir__fetch_engine_poke() once
  *             there is.
  * retry       any thread: news.
  * None of them may wait.
  */
 struct weir_fetch_hooks {
+	weir_status (*next)(struct weir_fetch_request **ret, void *user);
+	int64_t (*hungry)(int *ret_fd, void *user);
 	void (*record)(const struct weir_fetch_record *record, void *user);
-	void (*unstarted)(uint64_t seq, void *user);
+	void (*unstarted)(const struct weir_fetch_request *request, void *user);
 	bool (*may_read)(uint64_t seq, void *user);
 	void (*retry)(const struct weir_fetch_retry *retry, void *user);
 	void *user;
 };
 
 /*
- * Make it.  dir is where bodies go, or NULL; input is lent.  WEIR_OK, or
- * WEIR_NOMEM, WEIR_SYSTEM, WEIR_INVAL with the reason in *reterr.
+ * Make it.  dir is where bodies go, or NULL; input is lent, and NULL where
+ * hooks->next gives the requests.  WEIR_OK, or WEIR_NOMEM, WEIR_SYSTEM,
+ * WEIR_INVAL with the reason in *reterr.
  */
 WEIR_NODISCARD weir_status weir__fetch_engine_new(
 	struct weir_fetch_engine **out,
@@ -85,6 +97,14 @@ void weir__fetch_engine_poke(struct weir_fetch_engine *engine);
  * not wait for what runs.
  */
 void weir__fetch_engine_stop(struct weir_fetch_engine *engine, bool now);
+
+/*
+ * Cancel one request, which is the engine's and neither record nor unstarted
+ * has got: it ends as CANCELLED, without another try.  Any thread; does not
+ * wait.
+ */
+void weir__fetch_engine_cancel(struct weir_fetch_engine *engine,
+			       struct weir_fetch_request *request);
 
 /* Any thread, while it runs. */
 void weir__fetch_engine_stats(struct weir_fetch_engine *engine,

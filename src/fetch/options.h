@@ -51,6 +51,8 @@ struct weir_fetch_options {
 	size_t body_len;
 	struct curl_slist *headers;
 	bool head, compressed;
+	/* An answer that points elsewhere is the answer, and not a good one. */
+	bool no_redirects;
 	enum weir_fetch_http http;
 	enum weir_fetch_ip ip;
 
@@ -64,6 +66,7 @@ struct weir_fetch_options {
 	bool details;  /* times and addresses, for JSON records */
 	bool checksum; /* the bodies' SHA-256 */
 	bool resume_parts;
+	size_t capture; /* bytes of each body in its outcome; 0: none */
 };
 
 #endif

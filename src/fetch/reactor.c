@@ -269,6 +269,25 @@ resume_paused(struct weir_fetch_reactor *reactor)
 	}
 }
 
+/* Some request is to be cancelled: is it one of ours? */
+static void
+cancel_marked(struct weir_fetch_reactor *reactor)
+{
+	struct weir_list *link = reactor->active.next;
+
+	if (!weir__u32_load(&reactor->canceled, WEIR_SEQ_CST) ||
+	    !weir__u32_exchange(&reactor->canceled, 0, WEIR_SEQ_CST))
+		return;
+	while (link != &reactor->active) {
+		struct weir_fetch_transfer *t = weir_container_of(
+			link, struct weir_fetch_transfer, link);
+
+		link = link->next;
+		if (weir__u32_load(&t->request->canceled, WEIR_SEQ_CST))
+			weir__fetch_transfer_abort(t);
+	}
+}
+
 static void
 look_after(struct weir_fetch_reactor *reactor, int64_t now_ns)
 {
@@ -349,24 +368,36 @@ handle(struct weir_fetch_reactor *reactor, const struct epoll_event *event)
 	}
 }
 
+/* What the source waits for, and for how long at most. */
+static int64_t
+hunger(const struct weir_fetch_engine *engine, int *ret_fd)
+{
+	if (engine->hooks.next)
+		return engine->hooks.hungry(ret_fd, engine->hooks.user);
+	*ret_fd = weir__fetch_input_fd(engine->input);
+	return WEIR_FOREVER;
+}
+
 /*
  * Watch the input, once: it may be readable for long while there is no room
- * for what it has.
+ * for what it has.  When to ask again at the latest.
  */
-static void
-watch_input(struct weir_fetch_reactor *reactor)
+static int64_t
+watch_input(struct weir_fetch_reactor *reactor, int64_t now_ns)
 {
-	int fd = weir__fetch_input_fd(reactor->engine->input);
+	int fd = -1;
+	int64_t wait_ns = hunger(reactor->engine, &fd);
 	struct epoll_event event = {
 		.events = EPOLLIN | EPOLLONESHOT,
 		.data.u64 = event_tag(EVENT_INPUT, fd),
 	};
 
 	if (fd < 0)
-		return;
+		return weir__deadline_ns(now_ns, wait_ns);
 	if (epoll_ctl(reactor->epoll_fd, EPOLL_CTL_MOD, fd, &event) != 0 &&
 	    errno == ENOENT)
 		(void)epoll_ctl(reactor->epoll_fd, EPOLL_CTL_ADD, fd, &event);
+	return weir__deadline_ns(now_ns, wait_ns);
 }
 
 /* Milliseconds from now on, rounded up; -1 for ever. */
@@ -396,10 +427,11 @@ weir__fetch_reactor_wait(void *state, int64_t deadline_ns, bool hungry,
 	(void)user;
 	reactor->ended = false;
 	run_timers(reactor, now_ns);
+	cancel_marked(reactor);
 	due_ns = run_ticks(reactor, now_ns);
 	collect_all(reactor);
 	if (hungry)
-		watch_input(reactor);
+		due_ns = weir__earlier_ns(due_ns, watch_input(reactor, now_ns));
 	/*
 	 * Collecting may have set another timer, and an answer that was there
 	 * at once has ended its job: only now is it known whether to sleep.
@@ -582,6 +614,9 @@ weir__fetch_reactor_init(uint32_t worker, void **ret_state, void *user)
 		reactor_free(reactor);
 		return WEIR_SYSTEM;
 	}
+	weir__mutex_lock(&engine->reactors_mu);
+	engine->reactors[worker] = reactor;
+	weir__mutex_unlock(&engine->reactors_mu);
 	*ret_state = reactor;
 	return WEIR_OK;
 }
@@ -589,7 +624,10 @@ weir__fetch_reactor_init(uint32_t worker, void **ret_state, void *user)
 void
 weir__fetch_reactor_exit(uint32_t worker, void *state, void *user)
 {
-	(void)worker;
-	(void)user;
+	struct weir_fetch_engine *engine = user;
+
+	weir__mutex_lock(&engine->reactors_mu);
+	engine->reactors[worker] = NULL;
+	weir__mutex_unlock(&engine->reactors_mu);
 	reactor_free(state);
 }

@@ -89,6 +89,9 @@ struct weir_fetch_reactor {
 	bool ended;        /* a job has ended since the wait began */
 	int64_t tick_ns;   /* next look for what stands still */
 	int64_t refill_ns; /* next try to resume what is paused */
+
+	/* atomic: some request that may be here is to be cancelled */
+	struct weir_u32 canceled;
 };
 
 struct weir_fetch_engine {
@@ -101,6 +104,10 @@ struct weir_fetch_engine {
 	weir_limit *limit;
 	weir_ctx *ctx;
 	int64_t tick_ns; /* between two looks for what stands still */
+
+	/* guarded by reactors_mu; entries come and go with the workers */
+	struct weir_mutex reactors_mu;
+	struct weir_fetch_reactor **reactors;
 
 	/* guarded by bucket_mu: bytes that may still arrive just now */
 	struct weir_mutex bucket_mu;
@@ -127,6 +134,8 @@ weir_status weir__fetch_transfer_begin(struct weir_fetch_transfer *t,
 void weir__fetch_transfer_end(struct weir_fetch_transfer *t, CURLcode code);
 /* End it from our side, with the verdict that was noted or ctx's. */
 void weir__fetch_transfer_abort(struct weir_fetch_transfer *t);
+/* Does somebody want this one, and not all of them, to end? */
+bool weir__fetch_transfer_is_canceled(const struct weir_fetch_transfer *t);
 /* End it if it has stood still for too long. */
 void weir__fetch_transfer_look(struct weir_fetch_transfer *t, int64_t now_ns);
 

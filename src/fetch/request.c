@@ -22,4 +22,5 @@ weir__fetch_outcome_fini(struct weir_fetch_outcome *outcome)
 	free(outcome->file);
 	outcome->final_url = NULL;
 	outcome->file = NULL;
+	weir__buf_fini(&outcome->body);
 }

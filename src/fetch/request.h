@@ -8,6 +8,9 @@
 #ifndef WEIR_SRC_FETCH_REQUEST_H
 #define WEIR_SRC_FETCH_REQUEST_H
 
+#include "base/buf.h"
+#include "sync/atomic.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -28,12 +31,17 @@ struct weir_fetch_request {
 	const char *body;   /* NULL: as the options say */
 	size_t body_len;
 	struct curl_slist *headers; /* in place of the options', or NULL */
+	int64_t timeout_ns;         /* 0: as the options say */
+	void *user;                 /* the owner's */
+
+	/* atomic; see weir__fetch_engine_cancel() */
+	struct weir_u32 canceled;
 };
 
 enum weir_fetch_status {
 	WEIR_FETCH_OK,
 	WEIR_FETCH_FAILED,
-	WEIR_FETCH_CANCELLED,
+	WEIR_FETCH_CANCELLED, /* alone, or with all */
 	WEIR_FETCH_SKIPPED,
 };
 
@@ -53,6 +61,9 @@ struct weir_fetch_outcome {
 	char reason[WEIR_FETCH_REASON_MAX]; /* "404", "timeout", "tls" */
 	char *final_url;                    /* NULL: that of the request */
 	char *file;                         /* under the folder, or NULL */
+	int64_t retry_after_ns; /* that the server asked for; 0: it did not */
+	struct weir_buf body;   /* its beginning, as far as options.capture */
+	bool body_cut;          /* and there was more */
 };
 
 void weir__fetch_request_free(struct weir_fetch_request *request);

@@ -262,6 +262,19 @@ must_pause(struct weir_fetch_transfer *t, size_t len)
 	       !weir__fetch_bucket_take(engine, len);
 }
 
+/* The beginning of the body, whatever it is worth. */
+static void
+capture(struct weir_fetch_transfer *t, const char *data, size_t len)
+{
+	struct weir_buf *body = &t->outcome->body;
+	size_t room = t->engine->options.capture - body->len;
+
+	if (t->engine->options.capture == 0)
+		return;
+	t->outcome->body_cut |= len > room;
+	weir__buf_append(body, data, len < room ? len : room);
+}
+
 static size_t
 on_body(char *data, size_t size, size_t count, void *user)
 {
@@ -283,6 +296,7 @@ on_body(char *data, size_t size, size_t count, void *user)
 	weir__u64_add(&reactor->engine->bytes, len, WEIR_RELAXED);
 	if (!body_fits(t))
 		return 0;
+	capture(t, data, len);
 	if (!t->keep_body)
 		return len;
 	if (t->digest)
@@ -303,7 +317,8 @@ set_trust(CURL *easy, const struct weir_fetch_options *options)
 {
 	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
 	curl_easy_setopt(easy, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
-	curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 1L);
+	curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION,
+			 options->no_redirects ? 0L : 1L);
 	curl_easy_setopt(easy, CURLOPT_MAXREDIRS,
 			 (long)WEIR_FETCH_REDIRECTS_MAX);
 	curl_easy_setopt(easy, CURLOPT_SSLVERSION,
@@ -489,6 +504,9 @@ clear_attempt(struct weir_fetch_transfer *t)
 	t->validator_is_etag = false;
 	t->reason[0] = '\0';
 	t->curl_error[0] = '\0';
+	weir__buf_reset(&t->outcome->body);
+	t->outcome->body_cut = false;
+	t->outcome->retry_after_ns = 0;
 }
 
 /* Make the handle fit for this job. False: see reason. */
@@ -546,6 +564,12 @@ put_back(struct weir_fetch_transfer *t)
 	weir__list_prepend(&t->shard->idle, &t->link);
 }
 
+bool
+weir__fetch_transfer_is_canceled(const struct weir_fetch_transfer *t)
+{
+	return weir__u32_load(&t->request->canceled, WEIR_SEQ_CST) != 0;
+}
+
 weir_status
 weir__fetch_transfer_begin(struct weir_fetch_transfer *t, weir_ctx *ctx,
 			   weir_job *job,
@@ -561,7 +585,9 @@ weir__fetch_transfer_begin(struct weir_fetch_transfer *t, weir_ctx *ctx,
 	t->outcome = outcome;
 	clear_attempt(t);
 	weir__list_append(&t->shard->reactor->active, &t->link);
-	if (prepare(t)) {
+	if (weir__fetch_transfer_is_canceled(t)) {
+		blame(t, "cancelled", "cancelled");
+	} else if (prepare(t)) {
 		t->started_ns = weir_now_ns();
 		t->quiet_ns = t->started_ns;
 		if (curl_multi_add_handle(t->shard->multi, t->easy) == CURLM_OK)
@@ -591,15 +617,17 @@ void
 weir__fetch_transfer_abort(struct weir_fetch_transfer *t)
 {
 	weir_status status = weir_ctx_status(t->ctx);
+	int64_t timeout_ns = t->request->timeout_ns
+				     ? t->request->timeout_ns
+				     : t->engine->options.timeout_ns;
 	char text[WEIR_FORMAT_SIZE];
 
 	if (weir_ctx_status(t->engine->ctx) != WEIR_OK ||
-	    status == WEIR_CANCELED)
+	    status == WEIR_CANCELED || weir__fetch_transfer_is_canceled(t))
 		blame(t, "cancelled", "cancelled");
 	else if (status == WEIR_TIMEDOUT)
 		blame(t, "timeout", "not complete after %s",
-		      weir__format_duration(text, sizeof(text),
-					    t->engine->options.timeout_ns));
+		      weir__format_duration(text, sizeof(text), timeout_ns));
 	weir__fetch_transfer_end(t, CURLE_ABORTED_BY_CALLBACK);
 }
 

@@ -107,10 +107,11 @@ judge_http(struct weir_fetch_transfer *t, int http_status)
 	curl_easy_getinfo(t->easy, CURLINFO_RETRY_AFTER, &after_s);
 	if (after_s > 0) {
 		int64_t most_ns = t->engine->options.retry_after_ns_max;
+		int64_t after_ns =
+			after_s < most_ns / WEIR_S ? after_s * WEIR_S : most_ns;
 
-		weir_job_retry_after(t->ctx, after_s < most_ns / WEIR_S
-						     ? after_s * WEIR_S
-						     : most_ns);
+		t->outcome->retry_after_ns = after_ns;
+		weir_job_retry_after(t->ctx, after_ns);
 	}
 	return say(t, WEIR_FAILED, reason, why);
 }
@@ -168,6 +169,8 @@ judge_ours(struct weir_fetch_transfer *t)
 	bool again = strcmp(t->reason, "connect") == 0 ||
 		     strcmp(t->reason, "range") == 0;
 
+	if (weir__fetch_transfer_is_canceled(t))
+		return say(t, WEIR_CANCELED, t->reason, t->why);
 	return say(t, again ? WEIR_FAILED : WEIR_PERMANENT, t->reason, t->why);
 }
 
