@@ -108,11 +108,11 @@ struct weir_finished {
 	weir_job_state state;
 };
 
-/* So many jobs of a queue. */
+/* So many jobs of a queue; or, with alone, one suspect of it. */
 struct weir_want {
 	const char *queue;
 	uint32_t count;
-	bool alone; /* also one with which a worker has died, then only that */
+	bool alone;
 };
 
 /*
@@ -123,7 +123,8 @@ struct weir_want {
  * kinds_left_out, not among them).
  *
  * A job with which a worker has died (crashes > 0) is a suspect.  It is
- * claimed only by a want with alone, and then as the only one of this turn.
+ * claimed only by a want with alone, which claims nothing else, and only as
+ * the one job of its turn.
  */
 struct weir_turn {
 	struct weir_owner *owner;
