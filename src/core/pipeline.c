@@ -27,6 +27,7 @@
 #include <weir/pipeline.h>
 
 #include "base/assert.h"
+#include "base/options.h"
 #include "core/pool.h"
 
 #include <stdio.h>

@@ -8,6 +8,7 @@
 #include "core/pool.h"
 
 #include "base/assert.h"
+#include "base/options.h"
 #include "core/retry.h"
 #include "sync/clock.h"
 #include "sync/random.h"
@@ -15,31 +16,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-bool
-weir__struct_copy(void *dest, size_t dest_size, const void *src,
-		  size_t src_size)
-{
-	const unsigned char *bytes = src;
-
-	for (size_t i = dest_size; i < src_size; i++)
-		if (bytes[i] != 0)
-			return false;
-	memcpy(dest, src, src_size < dest_size ? src_size : dest_size);
-	return true;
-}
-
-bool
-weir__options_copy(void *dest, size_t dest_size, const void *src,
-		   size_t src_size, size_t src_size_least)
-{
-	if (src_size < src_size_least ||
-	    !weir__struct_copy(dest, dest_size, src, src_size))
-		return false;
-	/* The copy is as large as we know it. */
-	memcpy(dest, &dest_size, sizeof(dest_size));
-	return true;
-}
 
 /* Plain jobs only, and not on whatever thread is at hand. */
 static bool

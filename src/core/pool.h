@@ -467,16 +467,6 @@ weir__record_accept(struct weir_record *record, const weir_job_options *options,
 }
 /* Are these options for a single job fit to use? */
 WEIR_NODISCARD bool weir__job_options_are_valid(const weir_job_options *o);
-/*
- * Copy what the caller's struct has, refuse what it has and we do not know
- * unless it is zero.  The second form is for structs that begin with their
- * own size.
- */
-WEIR_NODISCARD bool weir__struct_copy(void *dest, size_t dest_size,
-				      const void *src, size_t src_size);
-WEIR_NODISCARD bool weir__options_copy(void *dest, size_t dest_size,
-				       const void *src, size_t src_size,
-				       size_t src_size_least);
 
 /*
  * Start threads for the workers that should have one.  In pull form the first

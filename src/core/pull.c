@@ -25,6 +25,7 @@
 #include "core/pool.h"
 
 #include "base/assert.h"
+#include "base/options.h"
 #include "core/limit.h"
 #include "sync/clock.h"
 

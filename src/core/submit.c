@@ -21,6 +21,7 @@
 #include "core/pool.h"
 
 #include "base/assert.h"
+#include "base/options.h"
 #include "sync/data.h"
 
 #include <string.h>

@@ -6,7 +6,7 @@
  */
 #include "isolate/isolator.h"
 
-#include "core/pool.h" /* weir__options_copy */
+#include "base/options.h"
 
 #include <stdlib.h>
 #include <string.h>
