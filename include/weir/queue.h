@@ -667,7 +667,8 @@ typedef enum weir_unknown_kind {
  * completed_ns, cancelled_ns, discarded_ns   how long jobs in these states
  *             are kept: 0: 24 h, 24 h, 7 days; WEIR_FOREVER: for ever.
  * trouble     called when the store cannot be used just now (the disk is
- *             full, somebody holds it): the work goes on trying.
+ *             full, somebody holds it): the work goes on trying.  Once for
+ *             each time of trouble, and once with NULL when it is over.
  * user        its argument.
  */
 typedef struct weir_work_options {

@@ -99,6 +99,13 @@ WEIR_NODISCARD weir_status weir__work_take(weir_work *work,
 void weir__work_give(weir_work *work, struct weir_claim *claim,
 		     const struct weir_outcome *outcome);
 
+/*
+ * With quiet, claim nothing until told otherwise: what was claimed and not
+ * taken goes back, what runs, runs on, and take says BUSY.  Any thread; never
+ * waits.
+ */
+void weir__work_quiet(weir_work *work, bool quiet);
+
 /* It was taken and has not begun: it goes back, as if it had never been. */
 void weir__work_give_back(weir_work *work, struct weir_claim *claim);
 
