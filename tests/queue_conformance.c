@@ -249,6 +249,44 @@ queue_leave(weir_store *store, struct weir_owner *owner)
 	REQUIRE(store->ops->leave(store, owner, &error) == WEIR_OK);
 }
 
+void
+queue_bring(weir_store *store, struct weir_owner *owner, int64_t id,
+	    weir_job_state state)
+{
+	static const enum weir_verdict verdicts[] = {
+		[WEIR_JOB_COMPLETED] = WEIR_VERDICT_COMPLETE,
+		[WEIR_JOB_CANCELLED] = WEIR_VERDICT_CANCEL,
+		[WEIR_JOB_DISCARDED] = WEIR_VERDICT_DISCARD,
+		[WEIR_JOB_RETRYABLE] = WEIR_VERDICT_RETRY,
+		[WEIR_JOB_SCHEDULED] = WEIR_VERDICT_SNOOZE,
+	};
+	const struct weir_claim *claim;
+
+	if (state == WEIR_JOB_AVAILABLE)
+		return;
+	REQUIRE(state != WEIR_JOB_PENDING);
+	claim = queue_claim_one(store, owner, id);
+	if (state != WEIR_JOB_RUNNING)
+		queue_end_at(store, owner, claim, verdicts[state],
+			     queue_now_ms + 60000);
+}
+
+int64_t
+queue_put_in(weir_store *store, struct weir_owner *owner,
+	     const struct weir_draft *draft, weir_job_state state)
+{
+	struct weir_draft copy = *draft;
+	int64_t id;
+
+	if (state == WEIR_JOB_PENDING)
+		copy.state = state;
+	id = queue_put_draft(store, &copy);
+	if (state != WEIR_JOB_PENDING)
+		queue_bring(store, owner, id, state);
+	REQUIRE(queue_look(store, id)->state == state);
+	return id;
+}
+
 weir_status
 queue_try_turn(weir_store *store, struct weir_turn *turn)
 {
@@ -280,7 +318,9 @@ queue_claim(weir_store *store, struct weir_owner *owner, uint32_t count)
 const struct weir_claim *
 queue_claim_one(weir_store *store, struct weir_owner *owner, int64_t id)
 {
-	struct weir_want want = {.queue = "default", .count = 1, .alone = true};
+	bool suspect = queue_look(store, id)->crashes > 0;
+	struct weir_want want = {
+		.queue = "default", .count = 1, .alone = suspect};
 	struct weir_turn turn = {
 		.owner = owner, .wants = &want, .want_count = 1};
 

@@ -86,6 +86,14 @@ struct weir_owner *queue_enlist_alone(weir_store *store, const char *name);
 weir_status queue_try_enlist(weir_store *store, struct weir_owner *owner);
 void queue_leave(weir_store *store, struct weir_owner *owner);
 
+/* Bring a job that is available into that state, by whatever it takes. */
+void queue_bring(weir_store *store, struct weir_owner *owner, int64_t id,
+		 weir_job_state state);
+
+/* Insert one of that draft in that state; the id. */
+int64_t queue_put_in(weir_store *store, struct weir_owner *owner,
+		     const struct weir_draft *draft, weir_job_state state);
+
 /* One turn; what it returns must be OK, and its batch is given back at the
  * end.  queue_try_turn() gives the status. */
 void queue_turn(weir_store *store, struct weir_turn *turn);
