@@ -13,6 +13,7 @@
 #include <string.h>
 
 int64_t queue_now_ms = T0;
+bool queue_alone;
 
 int64_t
 queue_clock(void *user)
@@ -232,7 +233,7 @@ enlist(weir_store *store, const char *name, bool alone)
 struct weir_owner *
 queue_enlist(weir_store *store, const char *name)
 {
-	return enlist(store, name, false);
+	return enlist(store, name, queue_alone);
 }
 
 struct weir_owner *

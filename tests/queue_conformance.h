@@ -58,6 +58,26 @@ void queue_run(queue_test_fn *test);
 	}                                              \
 	static void on_##suite##_##name(weir_store *store)
 
+/*
+ * A test with one owner, made by queue_enlist(), that is run twice: as one of
+ * several and as one alone.  Alone, a list may show a job that runs as one that
+ * is available, so that such a test does not look at those.
+ */
+#define WORK_TEST(suite, name)                         \
+	static void on_##suite##_##name(weir_store *); \
+	TEST(suite, name)                              \
+	{                                              \
+		queue_run(on_##suite##_##name);        \
+	}                                              \
+	TEST(alone_##suite, name)                      \
+	{                                              \
+		queue_alone = true;                    \
+		queue_run(on_##suite##_##name);        \
+	}                                              \
+	static void on_##suite##_##name(weir_store *store)
+
+extern bool queue_alone; /* what queue_enlist() asks for */
+
 /* Another handle; it is closed at the end, but for one that was closed. */
 weir_store *queue_join(weir_store *store);
 void queue_close(weir_store *store);
@@ -137,6 +157,9 @@ const char *queue_dump(weir_store *store, int64_t id);
 const char *queue_ids(weir_store *store, const weir_job_filter *filter);
 /* Those of a batch, which may be NULL. */
 const char *queue_batch_ids(const struct weir_batch *batch);
+
+/* How many of those, and all jobs. */
+#define queue_count(array) (sizeof(array) / sizeof((array)[0]))
 
 /* Do that to one job. */
 weir_job_changed queue_change(weir_store *store, weir_job_action action,
