@@ -22,5 +22,5 @@ const struct queue_stores queue_stores = {
 	.open = open_one,
 	.join = queue_memory_join,
 	.wipe = wipe,
-	.jobs = 10000,
+	.jobs = 100000,
 };
