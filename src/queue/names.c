@@ -148,6 +148,27 @@ weir__schedule_name_fault(const char *name, size_t len)
 	return NULL;
 }
 
+const char *
+weir__name_show(const char *name, char out[WEIR_NAME_SHOWN_SIZE])
+{
+	/* Room is left for a character of 4 bytes, "..." and a NUL. */
+	size_t len = strnlen(name, WEIR_NAME_SHOWN_SIZE), at = 0, to = 0, step;
+
+	while (at < len && to <= WEIR_NAME_SHOWN_SIZE - 8) {
+		bool good = weir__utf8_next(name + at, len - at, &step);
+
+		if (good && !is_control(name + at, step)) {
+			memcpy(out + to, name + at, step);
+			to += step;
+		} else {
+			out[to++] = '?';
+		}
+		at += step;
+	}
+	memcpy(out + to, at < len ? "..." : "", at < len ? 4 : 1);
+	return out;
+}
+
 bool
 weir__kind_is_ours(const char *kind, size_t len)
 {

@@ -29,6 +29,13 @@ const char *weir__tag_fault(const char *tag, size_t len);
 const char *weir__schedule_name_fault(const char *name, size_t len);
 
 /*
+ * A name, good or bad, for a message: its first 40 bytes or so, with a question
+ * mark for each byte that is no character or that a terminal might obey.
+ */
+#define WEIR_NAME_SHOWN_SIZE 48
+const char *weir__name_show(const char *name, char out[WEIR_NAME_SHOWN_SIZE]);
+
+/*
  * Does it begin with "weir."?  Such jobs are the command's own: what is in
  * their args is run.  They are inserted by it alone; see ours.h.
  */
