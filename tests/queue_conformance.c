@@ -252,7 +252,7 @@ queue_leave(weir_store *store, struct weir_owner *owner)
 
 void
 queue_bring(weir_store *store, struct weir_owner *owner, int64_t id,
-	    weir_job_state state)
+	    weir_state state)
 {
 	static const enum weir_verdict verdicts[] = {
 		[WEIR_JOB_COMPLETED] = WEIR_VERDICT_COMPLETE,
@@ -274,7 +274,7 @@ queue_bring(weir_store *store, struct weir_owner *owner, int64_t id,
 
 int64_t
 queue_put_in(weir_store *store, struct weir_owner *owner,
-	     const struct weir_draft *draft, weir_job_state state)
+	     const struct weir_draft *draft, weir_state state)
 {
 	struct weir_draft copy = *draft;
 	int64_t id;

@@ -108,11 +108,11 @@ void queue_leave(weir_store *store, struct weir_owner *owner);
 
 /* Bring a job that is available into that state, by whatever it takes. */
 void queue_bring(weir_store *store, struct weir_owner *owner, int64_t id,
-		 weir_job_state state);
+		 weir_state state);
 
 /* Insert one of that draft in that state; the id. */
 int64_t queue_put_in(weir_store *store, struct weir_owner *owner,
-		     const struct weir_draft *draft, weir_job_state state);
+		     const struct weir_draft *draft, weir_state state);
 
 /* One turn; what it returns must be OK, and its batch is given back at the
  * end.  queue_try_turn() gives the status. */

@@ -172,7 +172,7 @@ STORE_TEST(reopened, it_has_every_job_as_it_was)
 
 		queue_draft_key(&draft, (unsigned char)i,
 				WEIR_UNIQUE_STATES_DEFAULT);
-		last = queue_put_in(store, me, &draft, (weir_job_state)i);
+		last = queue_put_in(store, me, &draft, (weir_state)i);
 		if (i == WEIR_JOB_AVAILABLE)
 			queue_bring(store, me, last, WEIR_JOB_RETRYABLE);
 	}

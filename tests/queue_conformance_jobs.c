@@ -188,7 +188,7 @@ STORE_TEST(inserts, never_use_an_id_twice)
 /* Is another one a duplicate of a job with that mask in that state? */
 static void
 check_key(weir_store *store, struct weir_owner *me, unsigned char byte,
-	  weir_job_state state, uint32_t mask)
+	  weir_state state, uint32_t mask)
 {
 	bool in_the_way = (mask & WEIR_JOB_STATE_BIT(state)) != 0;
 	struct weir_draft draft = queue_draft("unique");
@@ -222,8 +222,7 @@ STORE_TEST(unique_keys, are_taken_in_the_states_of_their_jobs_mask)
 
 	for (size_t m = 0; m < 3; m++)
 		for (int s = 0; s < 8; s++) {
-			check_key(store, me, byte++, (weir_job_state)s,
-				  masks[m]);
+			check_key(store, me, byte++, (weir_state)s, masks[m]);
 			/* Whatever is left could be claimed by the next. */
 			while (queue_claim(store, me, 10))
 				;

@@ -82,7 +82,7 @@ STORE_TEST(promoting, leaves_all_but_scheduled_and_retryable_jobs_alone)
 
 		if (i == WEIR_JOB_SCHEDULED || i == WEIR_JOB_RETRYABLE)
 			continue;
-		queue_put_in(store, me, &draft, (weir_job_state)i);
+		queue_put_in(store, me, &draft, (weir_state)i);
 		queue_claim(store, me, 9);
 	}
 	queue_now_ms = T0 + 3600000;
@@ -237,7 +237,7 @@ STORE_TEST(rescuing, does_not_bring_back_a_job_that_has_ended)
 
 		if (i == WEIR_JOB_RUNNING)
 			continue;
-		id = queue_put_in(store, me, &draft, (weir_job_state)i);
+		id = queue_put_in(store, me, &draft, (weir_state)i);
 		if (i == WEIR_JOB_AVAILABLE)
 			queue_bring(store, me, id, WEIR_JOB_COMPLETED);
 	}
@@ -432,7 +432,7 @@ STORE_TEST(cleaning, deletes_what_was_kept_long_enough_in_its_state)
 	for (int i = 0; i < 8; i++) {
 		struct weir_draft draft = queue_draft("work");
 
-		queue_put_in(store, me, &draft, (weir_job_state)i);
+		queue_put_in(store, me, &draft, (weir_state)i);
 		if (i == WEIR_JOB_AVAILABLE)
 			queue_claim(store, me, 1);
 	}
@@ -455,7 +455,7 @@ STORE_TEST(cleaning, deletes_what_was_kept_long_enough_in_its_state)
 STORE_TEST(cleaning, keeps_for_ever_what_is_to_be_kept_for_ever)
 {
 	struct weir_owner *me = queue_enlist(store, "me");
-	static const weir_job_state states[] = {
+	static const weir_state states[] = {
 		WEIR_JOB_CANCELLED, WEIR_JOB_COMPLETED, WEIR_JOB_DISCARDED};
 	const char *before;
 

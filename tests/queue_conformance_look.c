@@ -179,7 +179,7 @@ write_queue(const weir_queue_row *row, void *user)
 	for (int i = 0; i < 8; i++)
 		if (row->counts[i])
 			weir__buf_printf(b, " %s=%llu",
-					 weir_job_state_name((weir_job_state)i),
+					 weir_job_state_name((weir_state)i),
 					 (unsigned long long)row->counts[i]);
 	weir__buf_putc(b, ';');
 	return true;
@@ -216,7 +216,7 @@ STORE_TEST(queues, are_there_by_name_with_counts_once_they_had_a_job)
 	for (int i = 0; i < 8; i++) {
 		struct weir_draft draft = queue_draft("work");
 
-		queue_put_in(store, me, &draft, (weir_job_state)i);
+		queue_put_in(store, me, &draft, (weir_state)i);
 		if (i == WEIR_JOB_AVAILABLE)
 			queue_claim(store, me, 1);
 	}
@@ -360,7 +360,7 @@ check_outcomes(weir_store *store, weir_job_action action,
 
 	for (int i = 0; i < 8; i++) {
 		struct weir_draft draft = queue_draft("work");
-		weir_job_state state = (weir_job_state)i;
+		weir_state state = (weir_state)i;
 		int64_t id = queue_put_in(store, me, &draft, state);
 		const char *before = queue_dump(store, id);
 		weir_job_changed changed = queue_change(store, action, id);

@@ -130,7 +130,7 @@ STORE_TEST(claims, are_of_nothing_but_available_jobs)
 	for (int i = 0; i < 8; i++) {
 		struct weir_draft draft = queue_draft("work");
 
-		queue_put_in(store, me, &draft, (weir_job_state)i);
+		queue_put_in(store, me, &draft, (weir_state)i);
 		if (i == WEIR_JOB_AVAILABLE)
 			CHECK_STR(queue_batch_ids(queue_claim(store, me, 9)),
 				  "1");

@@ -182,7 +182,7 @@ memory_key_holder(const struct memory_data *data, const unsigned char *key)
 
 void
 memory_job_end(struct memory_data *data, struct memory_job *job,
-	       weir_job_state state, int64_t now_ms)
+	       weir_state state, int64_t now_ms)
 {
 	struct memory_job *holder = memory_key_holder(data, job->unique_key);
 
@@ -221,7 +221,7 @@ memory_job_error(struct memory_job *job, const char *json, size_t len)
 
 void
 memory_job_wait(struct memory_data *data, struct memory_job *job,
-		weir_job_state state, int64_t now_ms)
+		weir_state state, int64_t now_ms)
 {
 	weir_assert(job->row.state == WEIR_JOB_RUNNING);
 	if (job->row.cancel_at_ms) {

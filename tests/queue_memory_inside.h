@@ -101,11 +101,11 @@ void memory_job_show(struct memory_job *job);
 
 /* It runs no more: it waits, or is cancelled if somebody wants that. */
 void memory_job_wait(struct memory_data *data, struct memory_job *job,
-		     weir_job_state state, int64_t now_ms);
+		     weir_state state, int64_t now_ms);
 
 /* It is over: in that state since now; see store.h about its key. */
 void memory_job_end(struct memory_data *data, struct memory_job *job,
-		    weir_job_state state, int64_t now_ms);
+		    weir_state state, int64_t now_ms);
 
 /* Append an element to its errors. */
 void memory_job_error(struct memory_job *job, const char *json, size_t len);

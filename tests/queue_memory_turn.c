@@ -42,13 +42,13 @@ complete(struct memory_data *data, struct memory_job *job, int64_t now_ms)
 		memory_job_delete(data, job);
 }
 
-static weir_job_state
+static weir_state
 job_again(struct memory_data *data, struct memory_job *job,
 	  const struct weir_finish *finish, int64_t now_ms)
 {
-	weir_job_state later = finish->verdict == WEIR_VERDICT_RETRY
-				       ? WEIR_JOB_RETRYABLE
-				       : WEIR_JOB_SCHEDULED;
+	weir_state later = finish->verdict == WEIR_VERDICT_RETRY
+				   ? WEIR_JOB_RETRYABLE
+				   : WEIR_JOB_SCHEDULED;
 
 	if (finish->verdict == WEIR_VERDICT_SNOOZE)
 		job->row.attempt--;
@@ -60,7 +60,7 @@ job_again(struct memory_data *data, struct memory_job *job,
 	return job->row.state;
 }
 
-static weir_job_state
+static weir_state
 apply(struct memory_data *data, struct memory_job *job,
       const struct weir_finish *finish, int64_t now_ms)
 {

@@ -8,6 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* All at once: no name of one may stand in the way of another. */
+#include <weir/queue.h>
+#include <weir/weir.h>
+
 #include "harness.h"
 
 static char *

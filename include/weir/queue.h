@@ -103,11 +103,11 @@ typedef struct weir_work weir_work;
 	X(RUNNING, 6, "running")     \
 	X(SCHEDULED, 7, "scheduled")
 
-typedef enum weir_job_state {
+typedef enum weir_state {
 #define WEIR_JOB_STATE_ENUM(name, value, text) WEIR_JOB_##name = value,
 	WEIR_JOB_STATE_TABLE(WEIR_JOB_STATE_ENUM)
 #undef WEIR_JOB_STATE_ENUM
-} weir_job_state;
+} weir_state;
 
 #define WEIR_JOB_STATE_BIT(state) (1u << (state))
 #define WEIR_JOB_STATES_ALL       0xffu
@@ -126,7 +126,7 @@ typedef enum weir_job_state {
  * Owns:    the text is the library's and lasts for ever.
  * Returns: the name.
  */
-WEIR_API const char *weir_job_state_name(weir_job_state state);
+WEIR_API const char *weir_job_state_name(weir_state state);
 
 /*
  * The state of that name.
@@ -136,8 +136,8 @@ WEIR_API const char *weir_job_state_name(weir_job_state state);
  * Owns:    nothing.
  * Returns: WEIR_OK, WEIR_INVAL (no state is called that).
  */
-WEIR_API WEIR_NODISCARD weir_status
-weir_job_state_parse(const char *name, weir_job_state *ret_state);
+WEIR_API WEIR_NODISCARD weir_status weir_job_state_parse(const char *name,
+							 weir_state *ret_state);
 
 /*
  * What an acknowledged job survives.  POWER: everything a disk does that
@@ -299,7 +299,7 @@ WEIR_OPTIONS_TYPE(weir_insert)
  */
 typedef struct weir_inserted {
 	int64_t id;
-	weir_job_state state;
+	weir_state state;
 	bool duplicate;
 } weir_inserted;
 
@@ -362,7 +362,7 @@ WEIR_API void weir_store_committed(weir_store *store);
  */
 typedef struct weir_job_row {
 	int64_t id;
-	weir_job_state state;
+	weir_state state;
 	uint32_t priority, attempt, max_attempts, crashes, unique_states;
 	int64_t created_at_ms, scheduled_at_ms, attempted_at_ms;
 	int64_t finalized_at_ms, cancel_at_ms;
@@ -456,7 +456,7 @@ typedef enum weir_job_action {
  */
 typedef struct weir_job_changed {
 	weir_status status;
-	weir_job_state state;
+	weir_state state;
 } weir_job_changed;
 
 /*
@@ -491,7 +491,7 @@ typedef struct weir_queue_row {
 	const char *name;
 	int64_t created_at_ms, paused_at_ms;
 	weir_finished_policy finished;
-	uint64_t counts[8]; /* by weir_job_state */
+	uint64_t counts[8]; /* by weir_state */
 } weir_queue_row;
 
 typedef bool weir_queue_row_fn(const weir_queue_row *row, void *user);

@@ -18,17 +18,17 @@ static const char *const state_names[] = {
 #define STATES (sizeof(state_names) / sizeof(state_names[0]))
 
 const char *
-weir_job_state_name(weir_job_state state)
+weir_job_state_name(weir_state state)
 {
 	return (unsigned)state < STATES ? state_names[state] : "unknown";
 }
 
 weir_status
-weir_job_state_parse(const char *name, weir_job_state *ret_state)
+weir_job_state_parse(const char *name, weir_state *ret_state)
 {
 	for (unsigned i = 0; name && i < STATES; i++)
 		if (strcmp(name, state_names[i]) == 0) {
-			*ret_state = (weir_job_state)i;
+			*ret_state = (weir_state)i;
 			return WEIR_OK;
 		}
 	return WEIR_INVAL;

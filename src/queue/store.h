@@ -33,7 +33,7 @@ struct weir_draft {
 	const char *queue, *kind, *args, *metadata,
 		*tags; /* tags: JSON array */
 	size_t queue_len, kind_len, args_len, metadata_len, tags_len;
-	weir_job_state state; /* AVAILABLE, SCHEDULED or PENDING */
+	weir_state state; /* AVAILABLE, SCHEDULED or PENDING */
 	uint32_t priority, max_attempts;
 	int64_t created_at_ms, scheduled_at_ms, timeout_ns;
 	const unsigned char *unique_key; /* 32 bytes, or NULL */
@@ -105,7 +105,7 @@ struct weir_finish {
  */
 struct weir_finished {
 	weir_status status; /* WEIR_OK, WEIR_STALE */
-	weir_job_state state;
+	weir_state state;
 };
 
 /* So many jobs of a queue; or, with alone, one suspect of it. */
