@@ -314,8 +314,9 @@ typedef struct weir_inserted {
  *          is written with WEIR_OK only, in the order of inserts.
  * Returns: WEIR_OK; WEIR_INVAL (the message says which and why), WEIR_BUSY,
  *          WEIR_CANCELED, WEIR_TIMEDOUT, WEIR_NOMEM, WEIR_SYSTEM,
- *          WEIR_CORRUPT.  After SYSTEM the outcome is known all the same:
- *          nothing was inserted.
+ *          WEIR_CORRUPT.  After SYSTEM nothing
+ *          was inserted, unless the flush failed and the machine dies before
+ *          the next one.
  */
 WEIR_API WEIR_NODISCARD weir_status
 weir_store_insert(weir_store *store, const weir_insert *inserts, size_t count,

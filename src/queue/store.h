@@ -46,8 +46,9 @@ struct weir_draft {
  */
 struct weir_owner {
 	int64_t id;
-	bool alone;     /* claims are kept in memory, by the store */
-	char name[128]; /* "host:pid" */
+	bool alone;           /* claims are kept in memory, by the store */
+	uint32_t crashes_max; /* as in rescue; set before enlist */
+	char name[128];       /* "host:pid" */
 };
 
 /*

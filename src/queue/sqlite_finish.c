@@ -1,0 +1,413 @@
+/*
+ * Finishing jobs, each behind its fence.
+ *
+ * Design.  Most jobs are simply completed, and those of one claim have the
+ * same attempt and the same attempted_at: they are finished by fifties, as is
+ * inserting, and the hook of the connection tells which rows were changed, so
+ * that a job which is no longer ours is known by its absence.  The rest goes
+ * one by one through a statement that can do everything.
+ *
+ *                       fence                          not alone
+ *      not alone        id, running, attempt, attempted_at, owner
+ *      alone            id, available, attempt (of before), attempted_at (less)
+ *
+ * Alone needs no owner: nobody else can claim; whoever cancels or deletes the
+ * job changes its state.  The time of the claim is in the row only when it is
+ * finished, and later ones are greater: so a claim that was finished once
+ * cannot be finished again.
+ */
+#include "queue/sqlite.h"
+
+#include "base/assert.h"
+
+#define IDS 50
+
+/* A run of jobs that one statement can complete. */
+struct run {
+	size_t at[IDS]; /* among the turn's finishes */
+	size_t count;
+	weir_finished_policy policy;
+	uint32_t attempt;
+	int64_t attempted_at_ms;
+};
+
+#define FENCE                                                     \
+	" WHERE state = 6 AND attempt = ?2 AND attempted_at = ?3" \
+	" AND owner = ?4 AND id IN ("
+#define FENCE_ALONE                             \
+	" WHERE state = 0 AND attempt = ?2 - 1" \
+	" AND ifnull(attempted_at, 0) < ?3 AND id IN ("
+
+/* By policy, then by whether we are alone. */
+static const char *const run_texts[3][2] = {
+	[WEIR_FINISHED_KEEP] =
+		{
+			"UPDATE job SET state = 2, finalized_at = ?1,"
+			" crashes = 0, owner = NULL" FENCE,
+			"UPDATE job SET state = 2, finalized_at = ?1,"
+			" crashes = 0, attempt = ?2,"
+			" attempted_at = ?3, attempted_by = ?5" FENCE_ALONE,
+		},
+	[WEIR_FINISHED_ARCHIVE] =
+		{
+			"INSERT INTO archive SELECT id, queue, kind, attempt,"
+			" created_at, attempted_at, ?1, attempted_by, output,"
+			" args FROM job" FENCE,
+			"INSERT INTO archive SELECT id, queue, kind, ?2,"
+			" created_at, ?3, ?1, ?5, output, args"
+			" FROM job" FENCE_ALONE,
+		},
+	[WEIR_FINISHED_DROP] =
+		{
+			"DELETE FROM job" FENCE,
+			"DELETE FROM job" FENCE_ALONE,
+		},
+};
+
+static sqlite3_stmt *
+run_statement(struct sqlite_conn *conn, weir_finished_policy policy, bool alone)
+{
+	enum sqlite_sql sql = (alone ? SQL_ALONE_KEEP : SQL_FINISH_KEEP) +
+			      (enum sqlite_sql)policy;
+	sqlite3_stmt *stmt = conn->statements[sql];
+	struct weir_buf text = {0};
+
+	if (stmt)
+		return stmt;
+	weir__buf_puts(&text, run_texts[policy][alone]);
+	for (int i = 0; i < IDS; i++)
+		weir__buf_printf(&text, "%s?%d", i > 0 ? "," : "", i + 6);
+	weir__buf_putc(&text, ')');
+	if (!text.failed)
+		stmt = weir__sql(conn, sql, text.data);
+	weir__buf_fini(&text);
+	return stmt;
+}
+
+/* One statement for the whole of a run; what it changes is noted by conn. */
+static int
+step_run(struct sqlite_turn *t, const struct run *run,
+	 weir_finished_policy policy)
+{
+	const struct weir_owner *owner = t->turn->owner;
+	sqlite3_stmt *stmt = run_statement(t->conn, policy, t->alone != NULL);
+
+	if (!stmt)
+		return SQLITE_NOMEM;
+	/* Not every text has all of them. */
+	(void)sqlite3_bind_int64(stmt, 1, t->now_ms);
+	(void)sqlite3_bind_int64(stmt, 2, run->attempt);
+	(void)sqlite3_bind_int64(stmt, 3, run->attempted_at_ms);
+	(void)sqlite3_bind_int64(stmt, 4, owner->id);
+	weir__sql_bind_text(stmt, 5, owner->name, strlen(owner->name));
+	for (size_t i = 0; i < IDS; i++)
+		weir__sql_bind_some(
+			stmt, (int)i + 6,
+			i < run->count
+				? t->turn->finishes[run->at[i]].claim->row.id
+				: 0);
+	return weir__sql_done(stmt);
+}
+
+static bool
+was_changed(const struct sqlite_conn *conn, int64_t id)
+{
+	for (size_t i = 0; i < conn->changed_count; i++)
+		if (conn->changed[i] == id)
+			return true;
+	return false;
+}
+
+static int
+end_run(struct sqlite_turn *t, struct run *run)
+{
+	weir_finished_policy policy = run->policy;
+	int code = SQLITE_OK;
+
+	if (run->count == 0)
+		return SQLITE_OK;
+	if (policy == WEIR_FINISHED_ARCHIVE) {
+		code = step_run(t, run, policy);
+		policy = WEIR_FINISHED_DROP;
+	}
+	if (!weir__sqlite_note_changes(t->conn, IDS))
+		code = SQLITE_NOMEM;
+	if (code == SQLITE_OK)
+		code = step_run(t, run, policy);
+	for (size_t i = 0; i < run->count; i++) {
+		size_t at = run->at[i];
+		bool ours = t->conn->changed_count == run->count ||
+			    was_changed(t->conn,
+					t->turn->finishes[at].claim->row.id);
+
+		t->turn->finished[at].status = ours ? WEIR_OK : WEIR_STALE;
+		t->turn->finished[at].state = WEIR_JOB_COMPLETED;
+	}
+	weir__sqlite_note_end(t->conn);
+	run->count = 0;
+	return code;
+}
+
+#define IS_CANCELLED "(cancel_at IS NOT NULL AND ?5 IN (0, 5, 7))"
+
+#define FINISH_ONE(fence, more)                                   \
+	"UPDATE job SET"                                          \
+	" state = CASE WHEN " IS_CANCELLED " THEN 1 ELSE ?5 END," \
+	" finalized_at = CASE WHEN " IS_CANCELLED                 \
+	" OR ?5 IN (1, 2, 3) THEN ?6 END,"                        \
+	" scheduled_at = ifnull(?7, scheduled_at), attempt = ?8," \
+	" crashes = ?9, owner = NULL,"                            \
+	" errors = " SQLITE_ADD_ERROR(                            \
+		"?10") ","                                        \
+		       " output = ifnull(?11, output)" more       \
+		       " WHERE id = ?1 AND " fence " RETURNING state"
+
+static const char one_text[] = FINISH_ONE(
+	"state = 6 AND attempt = ?2 AND attempted_at = ?3 AND owner = ?4", "");
+static const char one_alone_text[] = FINISH_ONE(
+	"state = 0 AND attempt = ?2 - 1 AND ifnull(attempted_at, 0) < ?3",
+	", attempted_at = ?3, attempted_by = ?12");
+
+/* What it comes to, if nobody has cancelled it. */
+static weir_state
+state_of(const struct sqlite_turn *t, const struct weir_finish *finish)
+{
+	bool later = finish->at_ms > t->now_ms;
+
+	switch (finish->verdict) {
+	case WEIR_VERDICT_COMPLETE:
+		return WEIR_JOB_COMPLETED;
+	case WEIR_VERDICT_RETRY:
+		return later ? WEIR_JOB_RETRYABLE : WEIR_JOB_AVAILABLE;
+	case WEIR_VERDICT_SNOOZE:
+		return later ? WEIR_JOB_SCHEDULED : WEIR_JOB_AVAILABLE;
+	case WEIR_VERDICT_RELEASE:
+		return WEIR_JOB_AVAILABLE;
+	case WEIR_VERDICT_DISCARD:
+		return WEIR_JOB_DISCARDED;
+	case WEIR_VERDICT_CANCEL:
+		return WEIR_JOB_CANCELLED;
+	}
+	weir_bug("no such verdict");
+}
+
+static bool
+gives_attempt_back(const struct weir_finish *finish)
+{
+	return finish->verdict == WEIR_VERDICT_SNOOZE ||
+	       finish->verdict == WEIR_VERDICT_RELEASE;
+}
+
+static uint32_t
+crashes_of(const struct weir_finish *finish)
+{
+	if (finish->crashed)
+		return finish->claim->row.crashes + 1;
+	/* That it was given back says nothing of it. */
+	return finish->verdict == WEIR_VERDICT_RELEASE
+		       ? finish->claim->row.crashes
+		       : 0;
+}
+
+static void
+bind_one(sqlite3_stmt *stmt, const struct sqlite_turn *t,
+	 const struct weir_finish *finish)
+{
+	const weir_job_row *row = &finish->claim->row;
+	const struct weir_owner *owner = t->turn->owner;
+	bool timed = finish->verdict == WEIR_VERDICT_RETRY ||
+		     finish->verdict == WEIR_VERDICT_SNOOZE;
+	int64_t at_ms = finish->at_ms > t->now_ms ? finish->at_ms : t->now_ms;
+
+	(void)sqlite3_bind_int64(stmt, 1, row->id);
+	(void)sqlite3_bind_int64(stmt, 2, row->attempt);
+	(void)sqlite3_bind_int64(stmt, 3, row->attempted_at_ms);
+	(void)sqlite3_bind_int64(stmt, 4, owner->id);
+	(void)sqlite3_bind_int(stmt, 5, (int)state_of(t, finish));
+	(void)sqlite3_bind_int64(stmt, 6, t->now_ms);
+	weir__sql_bind_some(stmt, 7, timed ? at_ms : 0);
+	(void)sqlite3_bind_int64(
+		stmt, 8, row->attempt - (gives_attempt_back(finish) ? 1 : 0));
+	(void)sqlite3_bind_int64(stmt, 9, crashes_of(finish));
+	weir__sql_bind_text(stmt, 10, finish->error, finish->error_len);
+	weir__sql_bind_text(stmt, 11, finish->output, finish->output_len);
+	if (t->alone)
+		weir__sql_bind_text(stmt, 12, owner->name, strlen(owner->name));
+}
+
+static int
+finish_one(struct sqlite_turn *t, const struct weir_finish *finish,
+	   struct weir_finished *ret)
+{
+	sqlite3_stmt *stmt =
+		t->alone ? weir__sql(t->conn, SQL_ALONE_ONE, one_alone_text)
+			 : weir__sql(t->conn, SQL_FINISH_ONE, one_text);
+	int code;
+
+	if (!stmt)
+		return sqlite3_extended_errcode(t->conn->db);
+	bind_one(stmt, t, finish);
+	ret->status = WEIR_STALE;
+	ret->state = finish->claim->row.state;
+	code = sqlite3_step(stmt);
+	if (code == SQLITE_ROW) {
+		ret->status = WEIR_OK;
+		ret->state = (weir_state)(sqlite3_column_int(stmt, 0) & 7);
+		code = sqlite3_step(stmt);
+	}
+	(void)sqlite3_reset(stmt);
+	/* Others may wait for it, or for the time at which it is due. */
+	if (ret->status == WEIR_OK &&
+	    !(WEIR_JOB_STATE_BIT(ret->state) & WEIR_JOB_STATES_FINAL))
+		t->wakes = true;
+	return code == SQLITE_DONE ? SQLITE_OK : code;
+}
+
+/* One that was completed with an output leaves the table with it. */
+static int
+put_away(struct sqlite_turn *t, int64_t id, weir_finished_policy policy)
+{
+	sqlite3_stmt *copy = weir__sql(
+		t->conn, SQL_ARCHIVE_ONE,
+		"INSERT INTO archive SELECT id, queue, kind, attempt,"
+		" created_at, attempted_at, finalized_at, attempted_by,"
+		" output, args FROM job WHERE id = ?1");
+	sqlite3_stmt *drop = weir__sql(t->conn, SQL_DROP_ONE,
+				       "DELETE FROM job WHERE id = ?1");
+	int code = SQLITE_OK;
+
+	if (!copy || !drop)
+		return sqlite3_extended_errcode(t->conn->db);
+	(void)sqlite3_bind_int64(copy, 1, id);
+	(void)sqlite3_bind_int64(drop, 1, id);
+	if (policy == WEIR_FINISHED_ARCHIVE)
+		code = weir__sql_done(copy);
+	return code == SQLITE_OK ? weir__sql_done(drop) : code;
+}
+
+static bool
+fits(const struct run *run, const struct weir_finish *finish,
+     weir_finished_policy policy)
+{
+	const weir_job_row *row = &finish->claim->row;
+
+	return run->count == 0 ||
+	       (run->count < IDS && run->policy == policy &&
+		run->attempt == row->attempt &&
+		run->attempted_at_ms == row->attempted_at_ms);
+}
+
+/* Of two outcomes of one claim the first is let through. */
+static bool
+has_claim(const struct sqlite_turn *t, const struct run *run,
+	  const struct weir_claim *claim)
+{
+	for (size_t i = 0; i < run->count; i++)
+		if (t->turn->finishes[run->at[i]].claim->row.id ==
+		    claim->row.id)
+			return true;
+	return false;
+}
+
+static bool
+is_simple(const struct weir_finish *finish)
+{
+	return finish->verdict == WEIR_VERDICT_COMPLETE && !finish->error &&
+	       !finish->output && !finish->crashed;
+}
+
+static int
+add_to_run(struct sqlite_turn *t, struct run *run, size_t at,
+	   weir_finished_policy policy)
+{
+	const struct weir_finish *finish = &t->turn->finishes[at];
+	int code = SQLITE_OK;
+
+	if (!fits(run, finish, policy) || has_claim(t, run, finish->claim))
+		code = end_run(t, run);
+	run->policy = policy;
+	run->attempt = finish->claim->row.attempt;
+	run->attempted_at_ms = finish->claim->row.attempted_at_ms;
+	run->at[run->count++] = at;
+	return code;
+}
+
+/* What becomes of completed jobs of this one's queue. */
+static int
+policy_of(struct sqlite_turn *t, const struct weir_finish *finish,
+	  const char **last, weir_finished_policy *policy)
+{
+	const char *queue = finish->claim->row.queue;
+	bool paused;
+
+	if (*last && strcmp(*last, queue) == 0)
+		return SQLITE_OK;
+	*last = queue;
+	return weir__sqlite_queue_get(t->conn, queue, &paused, policy);
+}
+
+int
+weir__sqlite_finish_single(struct sqlite_turn *t,
+			   const struct weir_finish *finish,
+			   struct weir_finished *ret)
+{
+	weir_finished_policy policy;
+	const char *last = NULL;
+	int code = policy_of(t, finish, &last, &policy);
+
+	if (code == SQLITE_OK)
+		code = finish_one(t, finish, ret);
+	if (code == SQLITE_OK && ret->status == WEIR_OK &&
+	    ret->state == WEIR_JOB_COMPLETED && policy != WEIR_FINISHED_KEEP)
+		code = put_away(t, finish->claim->row.id, policy);
+	return code;
+}
+
+/* Alone, what is not leased to us by this claim is not ours. */
+static bool
+is_stale(struct sqlite_turn *t, size_t at)
+{
+	const struct weir_claim *claim = t->turn->finishes[at].claim;
+
+	if (!t->alone || weir__alone_end(t->alone, &claim->row))
+		return false;
+	t->turn->finished[at].status = WEIR_STALE;
+	t->turn->finished[at].state = claim->row.state;
+	return true;
+}
+
+static int
+finish_next(struct sqlite_turn *t, struct run *run, size_t at,
+	    const char **last, weir_finished_policy *policy)
+{
+	const struct weir_finish *finish = &t->turn->finishes[at];
+	int code = SQLITE_OK;
+
+	if (is_stale(t, at))
+		return SQLITE_OK;
+	if (is_simple(finish)) {
+		code = policy_of(t, finish, last, policy);
+		return code == SQLITE_OK ? add_to_run(t, run, at, *policy)
+					 : code;
+	}
+	if (has_claim(t, run, finish->claim))
+		code = end_run(t, run);
+	return code == SQLITE_OK ? weir__sqlite_finish_single(
+					   t, finish, &t->turn->finished[at])
+				 : code;
+}
+
+int
+weir__sqlite_finish_all(struct sqlite_turn *t)
+{
+	struct run run = {.count = 0};
+	weir_finished_policy policy = WEIR_FINISHED_KEEP;
+	const char *last = NULL;
+	int code = SQLITE_OK;
+
+	for (size_t i = 0; i < t->turn->finish_count && code == SQLITE_OK; i++)
+		code = finish_next(t, &run, i, &last, &policy);
+	if (code == SQLITE_OK)
+		code = end_run(t, &run);
+	return code;
+}

@@ -1,0 +1,339 @@
+/*
+ * Who works the store: enlisting, beats, leaving.
+ *
+ * Design.  A client is known by a number that is never used twice.  Beside it
+ * stand the process and the machine as far as this machine can tell them
+ * apart: its boot, its pid namespace, the pid and when that process was
+ * started.  Who finds all of that here, but not the process, need not wait
+ * for beats that are missing.
+ */
+#include "queue/sqlite.h"
+
+#include "base/assert.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#define MACHINE_MAX 128
+
+static bool
+read_text(const char *path, char *text, size_t size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t len;
+
+	if (fd < 0)
+		return false;
+	len = read(fd, text, size - 1);
+	(void)close(fd);
+	text[len > 0 ? len : 0] = '\0';
+	text[strcspn(text, "\n")] = '\0';
+	return len > 0;
+}
+
+/* This boot, and who sees which processes. */
+static void
+this_machine(char machine[MACHINE_MAX])
+{
+	char boot[64], namespace[48];
+	ssize_t len =
+		readlink("/proc/self/ns/pid", namespace, sizeof(namespace) - 1);
+
+	namespace[len > 0 ? len : 0] = '\0';
+	if (!read_text("/proc/sys/kernel/random/boot_id", boot, sizeof(boot)) ||
+	    len <= 0)
+		boot[0] = namespace[0] = '\0';
+	snprintf(machine, MACHINE_MAX, "%s%s", boot, namespace);
+}
+
+/* When a process was started, in ticks since the boot; 0: there is none. */
+static int64_t
+started(int64_t pid)
+{
+	char path[40], stat[512];
+	const char *at;
+	int field = 2;
+
+	snprintf(path, sizeof(path), "/proc/%" PRId64 "/stat", pid);
+	if (!read_text(path, stat, sizeof(stat)))
+		return 0;
+	/* The name, which is the second, may hold anything but ends last. */
+	at = strrchr(stat, ')');
+	/* A zombie has nothing to give back any more. */
+	if (!at || at[1] != ' ' || at[2] == 'Z' || at[2] == 'X')
+		return 0;
+	for (at++; *at && field < 22; at++)
+		field += *at == ' ';
+	return field == 22 ? strtoll(at, NULL, 10) : 0;
+}
+
+struct sqlite_worker *
+weir__sqlite_worker(struct weir_sqlite *store, int64_t id)
+{
+	struct sqlite_worker *found = NULL;
+
+	weir__mutex_lock(&store->queue_mu);
+	for (struct weir_list *l = store->workers.next; l != &store->workers;
+	     l = l->next) {
+		struct sqlite_worker *worker =
+			weir_container_of(l, struct sqlite_worker, link);
+
+		if (worker->id == id)
+			found = worker;
+	}
+	weir__mutex_unlock(&store->queue_mu);
+	return found;
+}
+
+static void
+worker_free(struct sqlite_worker *worker)
+{
+	if (worker->lock_fd >= 0)
+		(void)close(worker->lock_fd); /* and the lock with it */
+	weir__alone_free(worker->alone);
+	free(worker);
+}
+
+void
+weir__sqlite_drop_workers(struct weir_sqlite *store)
+{
+	struct weir_list *l;
+
+	while ((l = weir__list_pop(&store->workers)))
+		worker_free(weir_container_of(l, struct sqlite_worker, link));
+}
+
+static weir_status
+take_lock(const struct weir_sqlite *store, struct sqlite_worker *worker,
+	  bool alone, weir_error *reterr)
+{
+	worker->lock_fd = weir__sqlite_open_sidecar(store);
+	if (worker->lock_fd < 0)
+		return weir__queue_error(reterr, WEIR_SYSTEM, errno,
+					 "cannot open %s: %s", store->bell_path,
+					 strerror(errno));
+	if (flock(worker->lock_fd, (alone ? LOCK_EX : LOCK_SH) | LOCK_NB) == 0)
+		return WEIR_OK;
+	if (errno != EWOULDBLOCK)
+		return weir__queue_error(reterr, WEIR_SYSTEM, errno,
+					 "cannot lock %s: %s", store->bell_path,
+					 strerror(errno));
+	return weir__queue_error(reterr, WEIR_BUSY, 0, "%s",
+				 alone ? "others work it, so nobody can alone"
+				       : "another process works it alone");
+}
+
+static int
+add_client(struct sqlite_conn *conn, struct weir_owner *owner, int64_t now_ms)
+{
+	sqlite3_stmt *stmt = weir__sql(
+		conn, SQL_CLIENT_ADD,
+		"INSERT INTO client (name, alone, since, pid, machine)"
+		" VALUES (?1, ?2, ?3, ?4, ?5)");
+	char machine[MACHINE_MAX], process[MACHINE_MAX + 24];
+	int code;
+
+	if (!stmt)
+		return sqlite3_extended_errcode(conn->db);
+	this_machine(machine);
+	snprintf(process, sizeof(process), "%s %" PRId64, machine,
+		 started(getpid()));
+	weir__sql_bind_text(stmt, 1, owner->name, strlen(owner->name));
+	(void)sqlite3_bind_int(stmt, 2, owner->alone);
+	(void)sqlite3_bind_int64(stmt, 3, now_ms);
+	(void)sqlite3_bind_int64(stmt, 4, getpid());
+	weir__sql_bind_text(stmt, 5, process, strlen(process));
+	code = weir__sql_done(stmt);
+	owner->id = sqlite3_last_insert_rowid(conn->db);
+	return code;
+}
+
+static weir_status
+run_enlist(struct sqlite_request *request, struct sqlite_conn *conn)
+{
+	struct weir_owner *owner = request->arg;
+	int64_t now_ms = weir__store_now_ms(&request->store->base);
+	/* Nobody works it alone just now, so whoever did is dead. */
+	int code = weir__alone_settle(conn, now_ms,
+				      owner->crashes_max ? owner->crashes_max
+							 : UINT32_MAX);
+
+	if (code == SQLITE_OK)
+		code = add_client(conn, owner, now_ms);
+	request->wakes = true;
+	return code == SQLITE_OK
+		       ? WEIR_OK
+		       : weir__sqlite_failed(conn, code, "cannot write",
+					     &request->error);
+}
+
+weir_status
+weir__sqlite_enlist(weir_store *store, struct weir_owner *owner,
+		    weir_error *reterr)
+{
+	struct weir_sqlite *sqlite = weir__sqlite_of(store);
+	struct sqlite_worker *worker = calloc(1, sizeof(*worker));
+	struct sqlite_request request = {
+		.run = run_enlist, .arg = owner, .durable = true};
+	weir_status status = WEIR_NOMEM;
+
+	if (!worker)
+		return weir__queue_error(reterr, status, 0, "out of memory");
+	worker->lock_fd = -1;
+	if (owner->alone)
+		worker->alone = weir__alone_new();
+	if (!owner->alone || worker->alone)
+		status = take_lock(sqlite, worker, owner->alone, reterr);
+	else
+		weir__queue_error(reterr, status, 0, "out of memory");
+	if (status == WEIR_OK)
+		status = weir__sqlite_ask(sqlite, &request, reterr);
+	if (status != WEIR_OK) {
+		worker_free(worker);
+		return status;
+	}
+	worker->id = owner->id;
+	weir__mutex_lock(&sqlite->queue_mu);
+	weir__list_append(&sqlite->workers, &worker->link);
+	weir__mutex_unlock(&sqlite->queue_mu);
+	return WEIR_OK;
+}
+
+static int
+run_with_owner(struct sqlite_conn *conn, enum sqlite_sql sql, const char *text,
+	       int64_t owner)
+{
+	sqlite3_stmt *stmt = weir__sql(conn, sql, text);
+
+	if (!stmt)
+		return sqlite3_extended_errcode(conn->db);
+	(void)sqlite3_bind_int64(stmt, 1, owner);
+	return weir__sql_done(stmt);
+}
+
+/* What it still has goes back; then it is no more. */
+static weir_status
+run_leave(struct sqlite_request *request, struct sqlite_conn *conn)
+{
+	const struct weir_owner *owner = request->arg;
+	int code = run_with_owner(
+		conn, SQL_RELEASE_ALL,
+		"UPDATE job SET attempt = attempt - 1, owner = NULL,"
+		" state = CASE WHEN cancel_at IS NULL THEN 0 ELSE 1 END,"
+		" finalized_at = cancel_at"
+		" WHERE state <> 0 AND state = 6 AND mark = ?1",
+		owner->id);
+
+	request->wakes = code == SQLITE_OK && sqlite3_changes(conn->db) > 0;
+	if (code == SQLITE_OK && owner->alone)
+		code = weir__sql_run(conn, SQL_NOTE_CLEAR, "DELETE FROM note");
+	if (code == SQLITE_OK)
+		code = run_with_owner(conn, SQL_CLIENT_DELETE,
+				      "DELETE FROM client WHERE id = ?1",
+				      owner->id);
+	return code == SQLITE_OK
+		       ? WEIR_OK
+		       : weir__sqlite_failed(conn, code, "cannot write",
+					     &request->error);
+}
+
+weir_status
+weir__sqlite_leave(weir_store *store, struct weir_owner *owner,
+		   weir_error *reterr)
+{
+	struct weir_sqlite *sqlite = weir__sqlite_of(store);
+	struct sqlite_worker *worker = weir__sqlite_worker(sqlite, owner->id);
+	struct sqlite_request request = {
+		.run = run_leave, .arg = owner, .durable = true};
+	weir_status status = weir__sqlite_ask(sqlite, &request, reterr);
+
+	/* Whatever came of it, we work no more. */
+	if (worker) {
+		weir__mutex_lock(&sqlite->queue_mu);
+		weir__list_remove(&worker->link);
+		weir__mutex_unlock(&sqlite->queue_mu);
+		worker_free(worker);
+	}
+	return status;
+}
+
+static weir_status
+run_extend(struct sqlite_request *request, struct sqlite_conn *conn)
+{
+	const struct weir_owner *owner = request->arg;
+	int code = run_with_owner(
+		conn, SQL_CLIENT_BEAT,
+		"UPDATE client SET beat = beat + 1 WHERE id = ?1", owner->id);
+
+	if (code != SQLITE_OK)
+		return weir__sqlite_failed(conn, code, "cannot write",
+					   &request->error);
+	if (sqlite3_changes(conn->db) > 0)
+		return WEIR_OK;
+	return weir__queue_error(&request->error, WEIR_STALE, 0,
+				 "taken for dead");
+}
+
+weir_status
+weir__sqlite_extend(weir_store *store, const struct weir_owner *owner,
+		    weir_error *reterr)
+{
+	struct weir_owner copy = *owner;
+	struct sqlite_request request = {.run = run_extend, .arg = &copy};
+
+	return weir__sqlite_ask(weir__sqlite_of(store), &request, reterr);
+}
+
+/* Was it here, in this boot, and is not any more? */
+static bool
+is_gone(const char *machine, const char *process, int64_t pid)
+{
+	size_t len = strlen(machine);
+
+	return len > 0 && strncmp(process, machine, len) == 0 &&
+	       process[len] == ' ' &&
+	       started(pid) != strtoll(process + len, NULL, 10);
+}
+
+weir_status
+weir__sqlite_clients(weir_store *store, weir_client_fn *row, void *user,
+		     weir_error *reterr)
+{
+	struct weir_sqlite *sqlite = weir__sqlite_of(store);
+	struct sqlite_conn *conn = &sqlite->reader;
+	char machine[MACHINE_MAX];
+	sqlite3_stmt *stmt;
+	bool on = true;
+	int code = SQLITE_DONE;
+
+	this_machine(machine);
+	weir__mutex_lock(&sqlite->read_mu);
+	stmt = weir__sql(conn, SQL_CLIENTS,
+			 "SELECT id, beat, name, pid, machine FROM client");
+	while (stmt && on && (code = sqlite3_step(stmt)) == SQLITE_ROW) {
+		struct weir_client_row client = {
+			.id = sqlite3_column_int64(stmt, 0),
+			.beat = sqlite3_column_int64(stmt, 1),
+			.name = (const char *)sqlite3_column_text(stmt, 2),
+			.gone = is_gone(
+				machine,
+				(const char *)sqlite3_column_text(stmt, 4),
+				sqlite3_column_int64(stmt, 3)),
+		};
+
+		on = row(&client, user);
+	}
+	if (!stmt)
+		code = sqlite3_extended_errcode(conn->db);
+	else
+		(void)sqlite3_reset(stmt);
+	weir__mutex_unlock(&sqlite->read_mu);
+	return code == SQLITE_DONE || code == SQLITE_ROW
+		       ? WEIR_OK
+		       : weir__sqlite_failed(conn, code, "cannot read", reterr);
+}
