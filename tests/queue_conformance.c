@@ -102,16 +102,22 @@ give_back(struct weir_batch *batch)
 }
 
 void
+queue_forget(void)
+{
+	while (kept.batch_count > 0)
+		give_back(kept.batches[--kept.batch_count]);
+	while (kept.block_count > 0)
+		free(kept.blocks[--kept.block_count]);
+}
+
+void
 queue_run(queue_test_fn *test)
 {
 	queue_now_ms = T0;
 	test(keep_handle(queue_stores.open()));
 	close_all();
 	queue_stores.wipe();
-	while (kept.batch_count > 0)
-		give_back(kept.batches[--kept.batch_count]);
-	while (kept.block_count > 0)
-		free(kept.blocks[--kept.block_count]);
+	queue_forget();
 	free(kept.blocks);
 	free(kept.batches);
 }

@@ -78,6 +78,9 @@ void queue_run(queue_test_fn *test);
 
 extern bool queue_alone; /* what queue_enlist() asks for */
 
+/* Free what was given out so far, for tests that go round and round. */
+void queue_forget(void);
+
 /* Another handle; it is closed at the end, but for one that was closed. */
 weir_store *queue_join(weir_store *store);
 void queue_close(weir_store *store);

@@ -304,12 +304,20 @@ STORE_TEST(rescuing, discards_as_poison_after_so_many_crashes)
 STORE_TEST(rescuing, cancels_what_somebody_wanted_cancelled)
 {
 	struct weir_owner *dead = queue_enlist(store, "dead");
-	int64_t id = queue_start(store, dead, "work")->row.id;
+	struct weir_draft draft = queue_draft("work");
 
-	queue_change(store, WEIR_JOB_CANCEL, id);
+	/* The second one is at its last attempt as well. */
+	for (uint32_t i = 2; i >= 1; i--) {
+		draft.max_attempts = i;
+		queue_put_in(store, dead, &draft, WEIR_JOB_RUNNING);
+	}
+	for (int64_t id = 1; id <= 2; id++)
+		queue_change(store, WEIR_JOB_CANCEL, id);
 	queue_kill(store, dead);
-	CHECK_STATE(store, id, "cancelled");
-	CHECK_EQ_INT(queue_look(store, id)->finalized_at_ms, T0);
+	for (int64_t id = 1; id <= 2; id++) {
+		CHECK_STATE(store, id, "cancelled");
+		CHECK_EQ_INT(queue_look(store, id)->finalized_at_ms, T0);
+	}
 }
 
 STORE_TEST(rescuing, does_at_most_so_many_and_comes_back_for_the_rest)

@@ -502,12 +502,12 @@ STORE_TEST(changes, that_retry_give_one_more_attempt_if_all_were_used_up)
 
 	draft.max_attempts = 1;
 	used_up = queue_put_in(store, me, &draft, WEIR_JOB_DISCARDED);
-	draft.max_attempts = 2;
+	draft.max_attempts = 5;
 	left = queue_put_in(store, me, &draft, WEIR_JOB_DISCARDED);
 	queue_change(store, WEIR_JOB_RETRY, used_up);
 	queue_change(store, WEIR_JOB_RETRY, left);
 	CHECK_EQ_INT(queue_look(store, used_up)->max_attempts, 2);
-	CHECK_EQ_INT(queue_look(store, left)->max_attempts, 2);
+	CHECK_EQ_INT(queue_look(store, left)->max_attempts, 5);
 	CHECK_EQ_INT(queue_look(store, used_up)->attempt, 1);
 	queue_bring(store, me, used_up, WEIR_JOB_DISCARDED);
 	queue_change(store, WEIR_JOB_RETRY, used_up);

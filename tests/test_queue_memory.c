@@ -22,5 +22,5 @@ const struct queue_stores queue_stores = {
 	.open = open_one,
 	.join = queue_memory_join,
 	.wipe = wipe,
-	.jobs = 100000,
+	.jobs = UNDER_TSAN ? 10000 : 100000,
 };

@@ -66,5 +66,5 @@ const struct queue_stores queue_stores = {
 	.join = join,
 	.reopen = reopen,
 	.wipe = wipe,
-	.jobs = 100000,
+	.jobs = UNDER_TSAN ? 10000 : 100000,
 };
