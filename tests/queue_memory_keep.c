@@ -8,6 +8,8 @@
  */
 #include "queue_memory_inside.h"
 
+#include "queue/cron.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -378,13 +380,16 @@ memory_queue_set(weir_store *store, const char *name, int pause, int finished,
 /*
  * Schedules.
  */
-/* The first tick after that time. */
-static int64_t
-tick_after(const char *spec, int64_t after_ms)
+/* The spec, which was checked. */
+static struct weir_cron
+cron_of(const char *spec)
 {
-	(void)spec;
-	(void)after_ms;
-	return INT64_MAX;
+	char why[WEIR_CRON_WHY_MAX];
+	struct weir_cron cron;
+
+	if (!weir__cron_parse(spec, &cron, why))
+		weir_bug("a spec that was not checked");
+	return cron;
 }
 
 static size_t
@@ -455,6 +460,7 @@ memory_schedule_put(weir_store *store, const weir_schedule *schedule,
 {
 	struct memory_data *data = memory_data_of(store);
 	struct memory_schedule *s;
+	struct weir_cron cron;
 	size_t i;
 
 	(void)reterr;
@@ -468,7 +474,8 @@ memory_schedule_put(weir_store *store, const weir_schedule *schedule,
 	s->name = memory_copy(schedule->name, strlen(schedule->name));
 	s->spec = memory_copy(schedule->spec, strlen(schedule->spec));
 	s->paused = schedule->paused;
-	s->next_at_ms = tick_after(s->spec, weir__store_now_ms(store));
+	cron = cron_of(s->spec);
+	s->next_at_ms = weir__cron_next_ms(&cron, weir__store_now_ms(store));
 	schedule_keep_draft(s, draft);
 	weir__mutex_unlock(&data->mu);
 	return WEIR_OK;
@@ -532,12 +539,11 @@ static void
 fire(struct memory_data *data, struct memory_schedule *s, int64_t now_ms)
 {
 	struct weir_draft draft = *schedule_draft(s);
+	struct weir_cron cron = cron_of(s->spec);
 
 	weir_assert(s->next_at_ms <= now_ms);
-	do {
-		s->last_at_ms = s->next_at_ms;
-		s->next_at_ms = tick_after(s->spec, s->last_at_ms);
-	} while (s->next_at_ms <= now_ms);
+	s->last_at_ms = weir__cron_last_ms(&cron, now_ms);
+	s->next_at_ms = weir__cron_next_ms(&cron, now_ms);
 	draft.state = WEIR_JOB_AVAILABLE;
 	draft.created_at_ms = now_ms;
 	draft.scheduled_at_ms = s->last_at_ms;
@@ -559,13 +565,14 @@ memory_fire(weir_store *store, uint32_t limit, uint32_t *ret_count,
 	for (size_t i = 0; i < data->schedule_count; i++) {
 		struct memory_schedule *s = &data->schedules[i];
 
-		if (s->paused)
+		/* 0: there is no tick any more. */
+		if (s->paused || s->next_at_ms == 0)
 			continue;
 		if (s->next_at_ms <= now_ms && *ret_count < limit) {
 			fire(data, s, now_ms);
 			++*ret_count;
 		}
-		if (s->next_at_ms < *ret_next_ms)
+		if (s->next_at_ms && s->next_at_ms < *ret_next_ms)
 			*ret_next_ms = s->next_at_ms;
 	}
 	if (*ret_count > 0)
