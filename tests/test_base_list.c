@@ -63,3 +63,22 @@ TEST(list, an_element_leaves_from_the_middle_and_may_leave_twice)
 	CHECK_EQ_INT(value_of(weir__list_pop(&head)), 2);
 	CHECK(weir__list_empty(&head));
 }
+
+TEST(list, splicing_appends_all_in_order_and_leaves_nothing)
+{
+	struct weir_list a, b, links[4], *link;
+
+	weir__list_init(&a);
+	weir__list_init(&b);
+	weir__list_splice(&a, &b);
+	CHECK(weir__list_empty(&a) && weir__list_empty(&b));
+	for (int i = 0; i < 4; i++)
+		weir__list_append(i < 2 ? &a : &b, &links[i]);
+	weir__list_splice(&a, &b);
+	CHECK(weir__list_empty(&b));
+	for (int i = 0; i < 4; i++) {
+		link = weir__list_pop(&a);
+		CHECK(link == &links[i]);
+	}
+	CHECK(weir__list_empty(&a));
+}

@@ -80,4 +80,17 @@ weir__list_pop(struct weir_list *head)
 	return first;
 }
 
+/* Append all that is in from to head, in order; from is empty then. */
+static inline void
+weir__list_splice(struct weir_list *head, struct weir_list *from)
+{
+	if (weir__list_empty(from))
+		return;
+	from->next->prev = head->prev;
+	head->prev->next = from->next;
+	from->prev->next = head;
+	head->prev = from->prev;
+	weir__list_init(from);
+}
+
 #endif

@@ -1,0 +1,102 @@
+/*
+ * Suspects: jobs with which a worker has died are run alone, so that the
+ * innocent do not die with them.
+ *
+ *      NONE ──waited 1 s──> CLEARING ──nothing is held──> ALONE ──ended──> NONE
+ *        │ ^                   │                            ^
+ *        │ └──not in time──────┘                            │
+ *        └─────────nothing is held, nothing to be had───────┘
+ *
+ * Design.  While clearing and alone, nothing else is claimed.  What runs may
+ * take for ever, and others must not wait that long: clearing is given up
+ * after 10 s, the others go on for as long, and the next try has twice the
+ * patience.  So they have at least half of the time, and a suspect has its
+ * turn as soon as no job runs for longer than we have patience.
+ *
+ * Locking.  All of it is the loop's.
+ */
+#include "queue/work_inside.h"
+
+#include "base/assert.h"
+
+#define WAIT_NS         (1 * WEIR_S)
+#define PATIENCE_NS     (10 * WEIR_S)
+#define PATIENCE_NS_MAX (3600 * WEIR_S)
+
+/* Outcomes may still be pending: they are written in the turn that claims. */
+static bool
+is_clear(const weir_work *work)
+{
+	return work->held_len == work->pending_len;
+}
+
+static void
+give_up(struct weir_suspects *s, int64_t now_ns)
+{
+	s->phase = WEIR_SUSPECT_NONE;
+	s->since_ns = now_ns;
+	s->not_before_ns = now_ns + s->patience_ns;
+	if (s->patience_ns < PATIENCE_NS_MAX)
+		s->patience_ns *= 2;
+}
+
+bool
+weir__suspects_let(weir_work *work, int64_t now_ns, bool *ret_alone)
+{
+	struct weir_suspects *s = &work->suspects;
+
+	if (s->phase == WEIR_SUSPECT_ALONE && is_clear(work)) {
+		/* There may be more of them: ask for others, and see. */
+		s->phase = WEIR_SUSPECT_NONE;
+		weir__work_expect_jobs(work);
+	}
+	if (s->phase == WEIR_SUSPECT_NONE && s->seen) {
+		*ret_alone = is_clear(work) && !weir__work_expects_jobs(work);
+		if (*ret_alone || now_ns < weir__suspects_at_ns(work))
+			return true;
+		s->phase = WEIR_SUSPECT_CLEARING;
+		s->since_ns = now_ns;
+	}
+	if (s->phase == WEIR_SUSPECT_CLEARING) {
+		*ret_alone = is_clear(work);
+		if (!*ret_alone && now_ns - s->since_ns >= s->patience_ns)
+			give_up(s, now_ns);
+		else
+			return *ret_alone;
+	}
+	return s->phase == WEIR_SUSPECT_NONE;
+}
+
+void
+weir__suspects_note(weir_work *work, bool seen, bool alone, bool got,
+		    int64_t now_ns)
+{
+	struct weir_suspects *s = &work->suspects;
+
+	if (alone) {
+		weir_assert(s->phase != WEIR_SUSPECT_ALONE);
+		s->phase = got ? WEIR_SUSPECT_ALONE : WEIR_SUSPECT_NONE;
+		s->seen = false;
+		s->patience_ns = PATIENCE_NS;
+		return;
+	}
+	if (!seen || s->seen)
+		return;
+	s->seen = true;
+	s->since_ns = now_ns;
+	if (s->patience_ns == 0)
+		s->patience_ns = PATIENCE_NS;
+}
+
+int64_t
+weir__suspects_at_ns(const weir_work *work)
+{
+	const struct weir_suspects *s = &work->suspects;
+	int64_t at_ns = s->since_ns + WAIT_NS;
+
+	if (!s->seen || s->phase == WEIR_SUSPECT_ALONE)
+		return WEIR_FOREVER;
+	if (s->phase == WEIR_SUSPECT_CLEARING)
+		return s->since_ns + s->patience_ns;
+	return at_ns > s->not_before_ns ? at_ns : s->not_before_ns;
+}

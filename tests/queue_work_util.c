@@ -1,0 +1,313 @@
+/*
+ * What the tests of working a store share; see queue_work_util.h.
+ *
+ * Design: the store in memory does the work.  Its table of functions is copied
+ * and a few are replaced by some that count, fail when they are told to, and
+ * else pass the call on.  One bench at a time, for these find it by a variable.
+ */
+#include "queue_work_util.h"
+#include "queue_memory.h"
+
+#include "base/assert.h"
+
+#include <string.h>
+#include <unistd.h>
+
+static struct bench *the_bench;
+static const struct weir_store_ops *real;
+static struct weir_store_ops ours;
+
+static int64_t
+bench_clock(void *user)
+{
+	struct bench *b = user;
+
+	return atomic_load(&b->now_ms);
+}
+
+/* Does this call fail?  *ret_status: how. */
+static bool
+fails(enum bench_call call, weir_status *ret_status)
+{
+	int left = atomic_load(&the_bench->fail[call]);
+
+	*ret_status = atomic_load(&the_bench->fail_with);
+	while (left > 0 && !atomic_compare_exchange_weak(&the_bench->fail[call],
+							 &left, left - 1))
+		;
+	return left > 0;
+}
+
+static void
+at_most(atomic_uint *most, unsigned value)
+{
+	unsigned before = atomic_load(most);
+
+	while (value > before &&
+	       !atomic_compare_exchange_weak(most, &before, value))
+		;
+}
+
+static weir_status
+turn(weir_store *store, struct weir_turn *t, weir_error *reterr)
+{
+	weir_status status;
+
+	if (fails(BENCH_TURN, &status))
+		return weir__queue_error(reterr, status, 0, "made to fail");
+	atomic_fetch_add(&the_bench->turns, 1);
+	atomic_fetch_add(&the_bench->finishes, (unsigned)t->finish_count);
+	if (t->want_count > 0)
+		atomic_fetch_add(&the_bench->wants, 1);
+	status = real->turn(store, t, reterr);
+	if (status == WEIR_OK && t->batch) {
+		atomic_fetch_add(&the_bench->claims, (unsigned)t->batch->count);
+		at_most(&the_bench->claimed_most, (unsigned)t->batch->count);
+	}
+	return status;
+}
+
+static weir_status
+extend(weir_store *store, const struct weir_owner *owner, weir_error *reterr)
+{
+	weir_status status;
+
+	if (fails(BENCH_EXTEND, &status))
+		return weir__queue_error(reterr, status, 0, "made to fail");
+	atomic_fetch_add(&the_bench->extends, 1);
+	return real->extend(store, owner, reterr);
+}
+
+static weir_status
+promote(weir_store *store, uint32_t limit, uint32_t *ret_count,
+	int64_t *ret_next_ms, weir_error *reterr)
+{
+	weir_status status;
+
+	if (fails(BENCH_PROMOTE, &status))
+		return weir__queue_error(reterr, status, 0, "made to fail");
+	atomic_fetch_add(&the_bench->promotes, 1);
+	return real->promote(store, limit, ret_count, ret_next_ms, reterr);
+}
+
+static weir_status
+enlist(weir_store *store, struct weir_owner *owner, weir_error *reterr)
+{
+	atomic_fetch_add(&the_bench->enlists, 1);
+	return real->enlist(store, owner, reterr);
+}
+
+void
+bench_init(struct bench *b)
+{
+	weir_store_options options = WEIR_STORE_OPTIONS_INIT;
+
+	memset(b, 0, sizeof(*b));
+	atomic_store(&b->now_ms, BENCH_T0);
+	atomic_store(&b->fail_with, WEIR_BUSY);
+	options.now_ms = bench_clock;
+	options.now_user = b;
+	b->store = queue_memory_open(&options);
+	REQUIRE(b->store);
+	the_bench = b;
+	real = b->store->ops;
+	ours = *real;
+	ours.turn = turn;
+	ours.extend = extend;
+	ours.promote = promote;
+	ours.enlist = enlist;
+	b->store->ops = &ours;
+}
+
+void
+bench_fini(struct bench *b)
+{
+	real->close(b->store);
+	b->store = NULL;
+}
+
+struct weir_draft
+bench_draft(const char *kind)
+{
+	struct weir_draft draft = {
+		.queue = "default",
+		.queue_len = 7,
+		.kind = kind,
+		.kind_len = strlen(kind),
+		.args = "{}",
+		.args_len = 2,
+		.metadata = "{}",
+		.metadata_len = 2,
+		.tags = "[]",
+		.tags_len = 2,
+		.state = WEIR_JOB_AVAILABLE,
+		.priority = 1,
+		.max_attempts = 25,
+		.created_at_ms = BENCH_T0,
+		.scheduled_at_ms = BENCH_T0,
+	};
+
+	return draft;
+}
+
+int64_t
+bench_put_draft(struct bench *b, const struct weir_draft *draft)
+{
+	weir_inserted inserted;
+	weir_error error;
+
+	REQUIRE(b->store->ops->insert(b->store, draft, 1, &inserted, NULL,
+				      &error) == WEIR_OK);
+	return inserted.id;
+}
+
+int64_t
+bench_put(struct bench *b, const char *kind)
+{
+	struct weir_draft draft = bench_draft(kind);
+
+	return bench_put_draft(b, &draft);
+}
+
+void
+bench_put_many(struct bench *b, const char *kind, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		bench_put(b, kind);
+}
+
+struct seek {
+	bool found;
+	weir_job_row row;
+	char errors[32 * 1024], output[256];
+};
+
+static void
+copy_text(char *to, size_t size, const char *from, size_t len)
+{
+	REQUIRE(len < size);
+	if (len > 0)
+		memcpy(to, from, len);
+	to[len] = '\0';
+}
+
+static bool
+seek_row(const weir_job_row *row, void *user)
+{
+	struct seek *seek = user;
+
+	seek->found = true;
+	seek->row = *row;
+	copy_text(seek->errors, sizeof(seek->errors), row->errors,
+		  row->errors_len);
+	copy_text(seek->output, sizeof(seek->output), row->output,
+		  row->output_len);
+	return true;
+}
+
+static const struct seek *
+seek(struct bench *b, int64_t id)
+{
+	weir_job_filter filter = WEIR_JOB_FILTER_INIT;
+	static struct seek found;
+	weir_error error;
+
+	memset(&found, 0, sizeof(found));
+	filter.ids = &id;
+	filter.id_count = 1;
+	REQUIRE(b->store->ops->list(b->store, &filter, seek_row, &found,
+				    &error) == WEIR_OK);
+	return &found;
+}
+
+int
+bench_state(struct bench *b, int64_t id)
+{
+	const struct seek *found = seek(b, id);
+
+	return found->found ? (int)found->row.state : -1;
+}
+
+unsigned
+bench_attempt(struct bench *b, int64_t id)
+{
+	return seek(b, id)->row.attempt;
+}
+
+int64_t
+bench_scheduled_at(struct bench *b, int64_t id)
+{
+	return seek(b, id)->row.scheduled_at_ms;
+}
+
+const char *
+bench_errors(struct bench *b, int64_t id)
+{
+	return seek(b, id)->errors;
+}
+
+const char *
+bench_output(struct bench *b, int64_t id)
+{
+	return seek(b, id)->output;
+}
+
+static bool
+count_row(const weir_job_row *row, void *user)
+{
+	unsigned *count = user;
+
+	(void)row;
+	++*count;
+	return true;
+}
+
+unsigned
+bench_count(struct bench *b, weir_state state)
+{
+	weir_job_filter filter = WEIR_JOB_FILTER_INIT;
+	unsigned count = 0;
+	weir_error error;
+
+	filter.states = WEIR_JOB_STATE_BIT(state);
+	REQUIRE(b->store->ops->list(b->store, &filter, count_row, &count,
+				    &error) == WEIR_OK);
+	return count;
+}
+
+void
+bench_cancel(struct bench *b, int64_t id)
+{
+	weir_job_changed changed;
+	weir_error error;
+
+	REQUIRE(b->store->ops->change(b->store, WEIR_JOB_CANCEL, &id, 1,
+				      &changed, NULL, &error) == WEIR_OK);
+}
+
+void
+event_init(struct event *e)
+{
+	REQUIRE(pipe(e->fds) == 0);
+}
+
+void
+event_fini(struct event *e)
+{
+	close(e->fds[0]);
+	close(e->fds[1]);
+}
+
+void
+event_set(struct event *e)
+{
+	REQUIRE(write(e->fds[1], "", 1) == 1);
+}
+
+void
+event_wait(struct event *e)
+{
+	char c;
+
+	REQUIRE(read(e->fds[0], &c, 1) == 1);
+}
