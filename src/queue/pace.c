@@ -40,6 +40,14 @@ weir__pace_note(struct weir_pace *pace, const struct weir_pace_sample *sample)
 }
 
 void
+weir__pace_note_stall(struct weir_pace *pace, int64_t stalled_ns)
+{
+	weir_assert(stalled_ns >= 0);
+	if (pace->job_ns < stalled_ns)
+		pace->job_ns = stalled_ns;
+}
+
+void
 weir__pace_note_turn(struct weir_pace *pace, int64_t took_ns)
 {
 	weir_assert(took_ns >= 0);

@@ -36,6 +36,8 @@ struct weir_pace {
 void weir__pace_init(struct weir_pace *pace);
 void weir__pace_note(struct weir_pace *pace,
 		     const struct weir_pace_sample *sample);
+/* Nothing has begun for so long: a job takes no less. */
+void weir__pace_note_stall(struct weir_pace *pace, int64_t stalled_ns);
 void weir__pace_note_turn(struct weir_pace *pace, int64_t took_ns);
 uint32_t weir__pace_ahead(const struct weir_pace *pace, uint32_t width);
 

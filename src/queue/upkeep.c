@@ -22,6 +22,7 @@
 #define SWEEP_NS      (30 * WEIR_S)
 #define SWEEP_DEAF_NS (1 * WEIR_S)
 #define HEED_NS       (100 * WEIR_MS)
+#define STUCK_MS      1000
 #define NS_PER_MS     INT64_C(1000000)
 
 static int64_t
@@ -128,6 +129,18 @@ weir__upkeep_is_due(const struct weir_upkeep *upkeep)
 	       upkeep->fire_at_ms <= now_ms;
 }
 
+/*
+ * When the next is due, of a store that says next_ms and has done count.  What
+ * it could not do although it is due is not tried again at once.
+ */
+static int64_t
+next_due(uint32_t count, int64_t next_ms, int64_t now_ms)
+{
+	if (count >= LIMIT)
+		return now_ms;
+	return next_ms > now_ms ? next_ms : now_ms + STUCK_MS;
+}
+
 static weir_status
 promote(struct weir_upkeep *upkeep, struct weir_upkept *ret, weir_error *reterr)
 {
@@ -142,7 +155,7 @@ promote(struct weir_upkeep *upkeep, struct weir_upkept *ret, weir_error *reterr)
 	if (status != WEIR_OK)
 		return status;
 	ret->may_have |= count > 0;
-	upkeep->promote_at_ms = count >= LIMIT ? now_ms : next_ms;
+	upkeep->promote_at_ms = next_due(count, next_ms, now_ms);
 	return WEIR_OK;
 }
 
@@ -160,7 +173,7 @@ fire(struct weir_upkeep *upkeep, struct weir_upkept *ret, weir_error *reterr)
 	if (status != WEIR_OK)
 		return status;
 	ret->may_have |= count > 0;
-	upkeep->fire_at_ms = count >= LIMIT ? now_ms : next_ms;
+	upkeep->fire_at_ms = next_due(count, next_ms, now_ms);
 	return WEIR_OK;
 }
 

@@ -44,6 +44,7 @@
 #define TROUBLE_NS_MAX (2 * WEIR_S)
 #define LAST_NS        (5 * WEIR_S)
 #define SLEEP_NS_MAX   (30 * WEIR_S)
+#define STALL_NS       (1 * WEIR_S)
 
 static void
 tell(weir_work *work, const weir_error *error)
@@ -165,7 +166,9 @@ keep_up(weir_work *work, int64_t now_ns)
 	weir_status status;
 
 	if (work->seen_level != WEIR_WORK_ON ||
-	    must_wait(&work->upkeep_trouble, now_ns) ||
+	    must_wait(&work->upkeep_trouble, now_ns))
+		return;
+	if (!work->upkeep_trouble.on &&
 	    now_ns < weir__upkeep_at_ns(&work->upkeep, now_ns))
 		return;
 	status = weir__upkeep_run(&work->upkeep, work->owner.id, now_ns, &kept,
@@ -190,6 +193,25 @@ cancel_all(weir_work *work)
 		if (!held->lost && weir__work_is_taken(held))
 			work->lane.cancel(held->claim, work->lane.user);
 	}
+}
+
+/*
+ * All slots are in long jobs, and what was claimed ahead, because jobs used to
+ * be short, gets nowhere: others may have it.
+ */
+static void
+perhaps_let_go(weir_work *work, struct weir_work_look *look, int64_t now_ns)
+{
+	work->stall_at_ns = WEIR_FOREVER;
+	if (look->ready == 0 || look->running < work->lane.width)
+		return;
+	if (now_ns - look->moved_ns < STALL_NS) {
+		work->stall_at_ns = look->moved_ns + STALL_NS;
+		return;
+	}
+	weir__pace_note_stall(&work->pace, now_ns - look->moved_ns);
+	weir__work_take_back(work, now_ns);
+	look->ready = 0;
 }
 
 static void
@@ -257,7 +279,7 @@ static int64_t
 wake_at_ns(const weir_work *work, const struct weir_work_look *look,
 	   const struct weir_work_plan *plan, int64_t now_ns)
 {
-	int64_t at_ns = weir__deadline_ns(now_ns, SLEEP_NS_MAX);
+	int64_t at_ns = weir__deadline_ns(now_ns, SLEEP_NS_MAX), suspects_ns;
 
 	at_ns = weir__earlier_ns(at_ns, look->gate_at_ns);
 	at_ns = weir__earlier_ns(at_ns, work->give_up_ns);
@@ -269,8 +291,11 @@ wake_at_ns(const weir_work *work, const struct weir_work_look *look,
 							work->options.beat_ns);
 	if (work->seen_level != WEIR_WORK_ON)
 		return at_ns;
-	if (!work->turn_trouble.on)
-		at_ns = weir__earlier_ns(at_ns, weir__suspects_at_ns(work));
+	at_ns = weir__earlier_ns(at_ns, work->stall_at_ns);
+	suspects_ns = weir__suspects_at_ns(work);
+	/* Not so in the past: then it is something else that it waits for. */
+	if (suspects_ns > now_ns)
+		at_ns = weir__earlier_ns(at_ns, suspects_ns);
 	return weir__earlier_ns(
 		at_ns, work->upkeep_trouble.on
 			       ? work->upkeep_trouble.retry_at_ns
@@ -310,7 +335,7 @@ doze(weir_work *work, const struct weir_work_plan *plan, int64_t at_ns)
 		{.fd = work->ring_fd, .events = POLLIN},
 		{.fd = work->wake_fd, .events = POLLIN},
 	};
-	nfds_t count = plan->patient || work->wake_fd < 0 ? 1 : 2;
+	nfds_t count = plan->deaf || work->wake_fd < 0 ? 1 : 2;
 	bool trouble = work->turn_trouble.on;
 	uint64_t rung;
 
@@ -345,6 +370,7 @@ round_once(weir_work *work)
 	if (look.reopened)
 		weir__work_expect_jobs(work);
 	obey(work, &look, now_ns);
+	perhaps_let_go(work, &look, now_ns);
 	keep_up(work, now_ns);
 	if (is_over(work, now_ns, look.running))
 		return false;

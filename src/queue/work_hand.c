@@ -70,7 +70,7 @@ take_locked(weir_work *work)
 		    !weir__gates_begin_locked(work, held, now_ns))
 			continue;
 		held->place = WEIR_HELD_TAKEN;
-		held->taken_ns = now_ns;
+		held->taken_ns = work->moved_ns = now_ns;
 		work->running++;
 		return held;
 	}
@@ -183,6 +183,7 @@ weir__work_collect(weir_work *work, int64_t now_ns, struct weir_work_look *ret)
 	ret->reopened = note_left_out_locked(work);
 	ret->running = work->running;
 	ret->ready = work->ready.len;
+	ret->moved_ns = work->moved_ns;
 	ret->level = work->level;
 	ret->quiet = work->quiet;
 	ret->poke = work->hungry && work->ready.len > 0 && !work->quiet;
@@ -226,10 +227,12 @@ weir__work_hand_over(weir_work *work, struct weir_list *jobs)
 	weir__line_init(&plain);
 	sort_plain(jobs, &plain);
 	weir__mutex_lock(&work->mu);
+	now_ns = weir__clock_now(&work->clock);
+	if (work->ready.len == 0)
+		work->moved_ns = now_ns;
 	for (size_t i = 0; i < WEIR_PRIORITY_LAST; i++)
 		weir__list_splice(&work->ready.lists[i], &plain.lists[i]);
 	work->ready.len += plain.len;
-	now_ns = weir__clock_now(&work->clock);
 	while ((link = weir__list_pop(jobs)))
 		weir__gates_enter_locked(
 			work, weir_container_of(link, struct weir_held, link),

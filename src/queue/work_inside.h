@@ -183,6 +183,7 @@ struct weir_work {
 	bool asleep;         /* the loop: ring if one of these holds: */
 	uint32_t wake_ended; /* as many have ended */
 	int64_t wake_ready;  /* no more than so many stand ready */
+	int64_t moved_ns;    /* when one was taken last, or came to be ready */
 
 	/* the loop's, and before and after it whoever makes and ends it */
 	struct weir_owner owner; /* written under mu, for job.c */
@@ -199,6 +200,7 @@ struct weir_work {
 	struct weir_pace pace;
 	struct weir_suspects suspects;
 	struct weir_upkeep upkeep;
+	int64_t stall_at_ns; /* what is ready then goes back */
 	struct weir_trouble turn_trouble, upkeep_trouble;
 	weir_error trouble_error; /* of the last turn */
 	size_t first_queue;       /* whose turn it is to be first */
@@ -266,6 +268,7 @@ struct weir_work_look {
 	int64_t gate_at_ns; /* when the next gate opens */
 	bool poke;          /* the lane waits for what is ready */
 	bool reopened;      /* a kind that was left out is wanted again */
+	int64_t moved_ns;   /* since when what is ready has not moved */
 };
 
 /* Take along all that has ended, open gates that are due, look around. */
@@ -315,7 +318,8 @@ struct weir_work_plan {
 	int64_t until_ns;
 	uint32_t wake_ended;
 	int64_t wake_ready;
-	bool patient; /* plenty is ready: the bell need not be heard */
+	bool patient; /* plenty is ready */
+	bool deaf;    /* and we wake up in no time: the bell can wait */
 };
 
 /* Fill in what is wanted; how many altogether. */

@@ -179,7 +179,8 @@ weir__work_plan(const weir_work *work, const struct weir_work_look *look,
 	ret->go = work->look || (wanted > 0 && !ret->patient) ||
 		  (pending > 0 &&
 		   (!ret->patient || pending >= quarter || now_ns >= until_ns));
-	ret->until_ns = ret->patient ? until_ns : WEIR_FOREVER;
+	ret->deaf = ret->patient && pending > 0;
+	ret->until_ns = ret->deaf ? until_ns : WEIR_FOREVER;
 	ret->wake_ended = 1;
 	ret->wake_ready = -1;
 	if (ret->patient) {
@@ -408,14 +409,13 @@ hold_batch(weir_work *work, struct weir_batch *batch, struct weir_list *jobs)
 }
 
 static void
-take_batch(weir_work *work, struct weir_batch *batch, int64_t now_ns)
+take_batch(weir_work *work, struct weir_batch *batch)
 {
 	struct weir_list jobs;
 
 	if (batch) {
 		weir__list_init(&jobs);
 		hold_batch(work, batch, &jobs);
-		work->beat_at_ns = now_ns;
 		if (weir__work_hand_over(work, &jobs))
 			work->lane.poke(work->lane.user);
 	}
@@ -464,7 +464,7 @@ weir__work_turn(weir_work *work, uint32_t wanted, int64_t now_ns,
 	weir_assert(!turn.batch || turn.batch->count <= wanted);
 	weir__pace_note_turn(&work->pace, weir_now_ns() - now_ns);
 	/* Jobs first: somebody waits for them. */
-	take_batch(work, turn.batch, now_ns);
+	take_batch(work, turn.batch);
 	settle_finished(work, &turn);
 	if (!work->cancels.failed)
 		work->cancel_seq = turn.cancel_seq;
