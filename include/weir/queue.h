@@ -157,7 +157,7 @@ typedef enum weir_durability {
  * create       make it if there is none, readable by its owner only.
  * migrate      bring an older one to the version of this library.  A new one
  *              always has it.
- * read_only    only look; refuses whatever would write.
+ * read_only    only look; whatever would write is WEIR_INVAL.
  * durability   see weir_durability.
  * busy_ns      how long to wait for another program that holds the database;
  *              0 means WEIR_STORE_BUSY_NS.
@@ -239,9 +239,10 @@ WEIR_API weir_store *weir_store_close(weir_store *store);
  *
  * size             sizeof(weir_insert).
  * kind             which handler it needs.  2 to 127 bytes: letters, digits
- *                  and _, and behind the first -[]<>/.·:+ as well.  Required.
+ *                  and _, and behind the first -[]<>/.·:+ as well.  Those that
+ *                  begin with "weir." are the command's own.  Required.
  * queue            "default" if NULL.  At most 64 bytes: a-z, 0-9, and single
- *                  or repeated _ and - between.
+ *                  _ and - between.
  * args, args_len   a JSON object, kept byte for byte; "{}" if NULL.  args_len
  *                  0: args ends with a NUL byte.
  * metadata, metadata_len  the same, for whoever looks at the job.
@@ -306,7 +307,8 @@ typedef struct weir_inserted {
 /*
  * Insert count jobs, all or none: when it returns WEIR_OK they are durable.
  * Calls of several threads share one commit, so many callers at once cost
- * hardly more than one.  The array's stride is the size of its first element.
+ * hardly more than one.  The array's stride is the size of its first element,
+ * which is the size of all.  None at all is fine.
  *
  * Waits:   for the disk; while the request has not begun, until ctx is done.
  * Threads: any.
@@ -420,7 +422,7 @@ WEIR_OPTIONS_TYPE(weir_job_filter)
 typedef bool weir_job_row_fn(const weir_job_row *row, void *user);
 
 /*
- * Give each job that the filter lets through.
+ * Give each job that the filter lets through; without a filter all.
  *
  * Waits:   for the disk.
  * Threads: any.
@@ -466,8 +468,8 @@ typedef struct weir_job_changed {
  * Waits:   for the disk; while the request has not begun, until ctx is done.
  * Threads: any.
  * Owns:    rets (count of them; NULL is fine) is written with WEIR_OK only.
- * Returns: WEIR_OK (see rets), WEIR_BUSY, WEIR_CANCELED, WEIR_TIMEDOUT,
- *          WEIR_NOMEM, WEIR_SYSTEM, WEIR_CORRUPT.
+ * Returns: WEIR_OK (see rets), WEIR_INVAL, WEIR_BUSY, WEIR_CANCELED,
+ *          WEIR_TIMEDOUT, WEIR_NOMEM, WEIR_SYSTEM, WEIR_CORRUPT.
  */
 WEIR_API WEIR_NODISCARD weir_status
 weir_store_change(weir_store *store, weir_job_action action, const int64_t *ids,
@@ -503,7 +505,8 @@ typedef bool weir_queue_row_fn(const weir_queue_row *row, void *user);
  * Waits:   for the disk.
  * Threads: any; row may not call the store.
  * Owns:    rows are lent.
- * Returns: WEIR_OK, WEIR_BUSY, WEIR_NOMEM, WEIR_SYSTEM, WEIR_CORRUPT.
+ * Returns: WEIR_OK, WEIR_INVAL, WEIR_BUSY, WEIR_NOMEM, WEIR_SYSTEM,
+ *          WEIR_CORRUPT.
  */
 WEIR_API WEIR_NODISCARD weir_status weir_store_queues(weir_store *store,
 						      weir_queue_row_fn *row,
@@ -517,8 +520,8 @@ WEIR_API WEIR_NODISCARD weir_status weir_store_queues(weir_store *store,
  * Waits:   for the disk.
  * Threads: any.
  * Owns:    nothing.
- * Returns: WEIR_OK, WEIR_NOTFOUND, WEIR_BUSY, WEIR_NOMEM, WEIR_SYSTEM,
- *          WEIR_CORRUPT.
+ * Returns: WEIR_OK, WEIR_INVAL (bad name), WEIR_NOTFOUND, WEIR_BUSY,
+ *          WEIR_NOMEM, WEIR_SYSTEM, WEIR_CORRUPT.
  */
 WEIR_API WEIR_NODISCARD weir_status weir_store_pause(weir_store *store,
 						     const char *queue,
@@ -544,10 +547,12 @@ weir_store_set_finished(weir_store *store, const char *queue,
  * worker sees that one is due inserts it, and no other does.
  *
  * size    sizeof(weir_schedule).
- * name    at most 127 bytes.  Putting one of the same name replaces it.
+ * name    at most 127 bytes on one line.  Putting one of the same name
+ *         replaces it.
  * spec    a cron line of five fields, in UTC; "@hourly" and the like; or
  *         "@every 90s".
- * job     what is inserted; its times are ignored.  Required.
+ * job     what is inserted; its times are ignored.  It may be unique, but not
+ *         within a period: each tick fires once anyway.  Required.
  * paused  it does not fire.
  * next_at_ms, last_at_ms  when it will and when it did; of rows only.
  */
@@ -581,8 +586,8 @@ WEIR_API WEIR_NODISCARD weir_status weir_store_schedule(
  * Waits:   for the disk.
  * Threads: any.
  * Owns:    nothing.
- * Returns: WEIR_OK, WEIR_NOTFOUND, WEIR_BUSY, WEIR_NOMEM, WEIR_SYSTEM,
- *          WEIR_CORRUPT.
+ * Returns: WEIR_OK, WEIR_INVAL (bad name), WEIR_NOTFOUND, WEIR_BUSY,
+ *          WEIR_NOMEM, WEIR_SYSTEM, WEIR_CORRUPT.
  */
 WEIR_API WEIR_NODISCARD weir_status weir_store_unschedule(weir_store *store,
 							  const char *name,
@@ -594,7 +599,8 @@ WEIR_API WEIR_NODISCARD weir_status weir_store_unschedule(weir_store *store,
  * Waits:   for the disk.
  * Threads: any; row may not call the store.
  * Owns:    rows are lent.
- * Returns: WEIR_OK, WEIR_BUSY, WEIR_NOMEM, WEIR_SYSTEM, WEIR_CORRUPT.
+ * Returns: WEIR_OK, WEIR_INVAL, WEIR_BUSY, WEIR_NOMEM, WEIR_SYSTEM,
+ *          WEIR_CORRUPT.
  */
 WEIR_API WEIR_NODISCARD weir_status weir_store_schedules(weir_store *store,
 							 weir_schedule_fn *row,
