@@ -572,6 +572,10 @@ TEST(queue_calls, know_the_states_by_name)
 {
 	weir_state state = WEIR_JOB_RUNNING;
 
+#define CHECK_NAME(name, value, text)         \
+	CHECK_EQ_INT(WEIR_JOB_##name, value); \
+	CHECK_STR(weir_job_state_name(WEIR_JOB_##name), text);
+	WEIR_JOB_STATE_TABLE(CHECK_NAME)
 	for (int i = 0; i < 8; i++) {
 		weir_state found;
 
