@@ -128,7 +128,8 @@ TEST(push, urgent_jobs_go_first)
 	struct seen seen = {0};
 	weir_pool_options o = task_options(&seen, 1, 16);
 	struct task gated = {GATE, 0, 0, gate_make()};
-	static const uint32_t priorities[] = {4, 3, 2, 1, 4, 0, 3, 2};
+	static const uint32_t priorities[] = {
+		WEIR_PRIORITY_LAST, 3, 2, WEIR_PRIORITY_FIRST, 4, 0, 3, 2};
 	static const int expected[] = {3, 5, 2, 7, 1, 6, 0, 4};
 	weir_pool *pool = pool_make(&o);
 	int out = -1;

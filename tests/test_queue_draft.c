@@ -258,6 +258,25 @@ TEST(queue_draft, says_what_is_wrong_with_json_and_where)
 		.args_len = WEIR_ARGS_MAX + 1);
 }
 
+TEST(queue_draft, takes_args_as_deep_as_is_said_and_no_deeper)
+{
+	char args[3 * WEIR_ARGS_DEPTH_MAX] = "{\"a\":";
+	weir_insert insert = email();
+	size_t len = strlen(args), depth = WEIR_ARGS_DEPTH_MAX - 1;
+
+	memset(args + len, '[', depth);
+	memset(args + len + depth, ']', depth);
+	args[len + 2 * depth] = '}';
+	insert.args = args;
+	CHECK_EQ_INT(draft_of(&insert)->args_len, len + 2 * depth + 1);
+	depth++;
+	memset(args + len, '[', depth);
+	memset(args + len + depth, ']', depth);
+	args[len + 2 * depth] = '}';
+	CHECK_STR(fault_of(&insert, 1, &rules),
+		  "args: more than 64 levels deep (at byte 68)");
+}
+
 TEST(queue_draft, takes_a_megabyte_of_args_and_not_a_byte_more)
 {
 	char *args = malloc(WEIR_ARGS_MAX + 2);
