@@ -28,6 +28,7 @@
  *         it does not outlive them.
  * wipe    take it away, after all handles were closed.
  * jobs    how many make a large store.
+ * stride  of many orders of a few steps, one in so many is tried.
  *
  * All with queue_clock() as their clock.
  */
@@ -37,7 +38,7 @@ struct queue_stores {
 	weir_store *(*join)(weir_store *store);
 	weir_store *(*reopen)(void);
 	void (*wipe)(void);
-	unsigned jobs;
+	unsigned jobs, stride;
 };
 
 extern const struct queue_stores queue_stores;

@@ -23,4 +23,5 @@ const struct queue_stores queue_stores = {
 	.join = queue_memory_join,
 	.wipe = wipe,
 	.jobs = UNDER_TSAN ? 10000 : 100000,
+	.stride = 1,
 };

@@ -67,4 +67,5 @@ const struct queue_stores queue_stores = {
 	.reopen = reopen,
 	.wipe = wipe,
 	.jobs = UNDER_TSAN ? 10000 : 100000,
+	.stride = UNDER_TSAN ? 16 : 4,
 };
