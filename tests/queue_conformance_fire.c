@@ -191,6 +191,39 @@ STORE_TEST(schedules, that_are_paused_do_not_fire)
 	CHECK_EQ_INT(count_jobs(store), 0);
 }
 
+static weir_status
+pause_one(weir_store *store, const char *name, bool pause)
+{
+	weir_error error = {0};
+
+	return store->ops->schedule_pause(store, name, pause, &error);
+}
+
+STORE_TEST(schedules, go_on_with_the_next_tick_after_a_pause)
+{
+	struct weir_draft draft = queue_draft("work");
+	int64_t next_ms;
+
+	draft.tags = "[\"one\"]";
+	draft.tags_len = strlen(draft.tags);
+	queue_draft_key(&draft, 9, WEIR_UNIQUE_STATES_DEFAULT);
+	put(store, "often", "@every 60s", &draft, false);
+	CHECK_EQ_INT(pause_one(store, "often", true), WEIR_OK);
+	queue_now_ms = T0 + 10 * MINUTE + 1;
+	CHECK_EQ_INT(fire(store, 9, &next_ms), 0);
+	CHECK_EQ_INT(pause_one(store, "often", false), WEIR_OK);
+	CHECK_EQ_INT(fire(store, 9, &next_ms), 0);
+	CHECK_EQ_INT(next_ms, 11 * MINUTE);
+	/* One that goes on anyway misses nothing for being told to. */
+	queue_now_ms = T0 + 11 * MINUTE + 1;
+	CHECK_EQ_INT(pause_one(store, "often", false), WEIR_OK);
+	CHECK_EQ_INT(fire(store, 9, &next_ms), 1);
+	/* Its job is what was put, and nothing of that was lost. */
+	CHECK_STR(queue_look(store, 1)->tags, "[\"one\"]");
+	CHECK(queue_look(store, 1)->unique_key != NULL);
+	CHECK_EQ_INT(pause_one(store, "nope", true), WEIR_NOTFOUND);
+}
+
 STORE_TEST(schedules, are_replaced_by_one_of_the_same_name)
 {
 	struct weir_draft draft = queue_draft("new");

@@ -503,6 +503,7 @@ static const struct weir_store_ops memory_ops = {
 	.queue_set = memory_queue_set,
 	.schedule_put = memory_schedule_put,
 	.schedule_delete = memory_schedule_delete,
+	.schedule_pause = memory_schedule_pause,
 	.schedules = memory_schedules,
 	.wake_fd = memory_wake_fd,
 	.hush = memory_hush,

@@ -162,6 +162,8 @@ weir_status memory_schedule_put(weir_store *store,
 				weir_error *reterr);
 weir_status memory_schedule_delete(weir_store *store, const char *name,
 				   weir_error *reterr);
+weir_status memory_schedule_pause(weir_store *store, const char *name,
+				  bool pause, weir_error *reterr);
 weir_status memory_schedules(weir_store *store, weir_schedule_fn *row,
 			     void *user, weir_error *reterr);
 int memory_wake_fd(weir_store *store);

@@ -500,6 +500,32 @@ memory_schedule_delete(weir_store *store, const char *name, weir_error *reterr)
 }
 
 weir_status
+memory_schedule_pause(weir_store *store, const char *name, bool pause,
+		      weir_error *reterr)
+{
+	struct memory_data *data = memory_data_of(store);
+	size_t i;
+	bool found;
+
+	weir__mutex_lock(&data->mu);
+	i = schedule_index(data, name);
+	found = schedule_is(data, i, name);
+	if (found) {
+		struct memory_schedule *s = &data->schedules[i];
+		struct weir_cron cron = cron_of(s->spec);
+
+		if (s->paused)
+			s->next_at_ms = weir__cron_next_ms(
+				&cron, weir__store_now_ms(store));
+		s->paused = pause;
+	}
+	weir__mutex_unlock(&data->mu);
+	return found ? WEIR_OK
+		     : weir__queue_error(reterr, WEIR_NOTFOUND, 0,
+					 "no schedule %s", name);
+}
+
+weir_status
 memory_schedules(weir_store *store, weir_schedule_fn *row, void *user,
 		 weir_error *reterr)
 {

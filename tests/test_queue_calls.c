@@ -139,6 +139,18 @@ fake_schedule_delete(weir_store *store, const char *name, weir_error *reterr)
 }
 
 static weir_status
+fake_schedule_pause(weir_store *store, const char *name, bool pause,
+		    weir_error *reterr)
+{
+	struct notes *notes = (struct notes *)(void *)store;
+
+	REQUIRE(reterr);
+	notes->pause = pause;
+	(void)snprintf(notes->queue, sizeof(notes->queue), "%s", name);
+	return note(store, "schedule_pause");
+}
+
+static weir_status
 fake_schedules(weir_store *store, weir_schedule_fn *row, void *user,
 	       weir_error *reterr)
 {
@@ -163,6 +175,7 @@ static const struct weir_store_ops fake_ops = {
 	.queue_set = fake_queue_set,
 	.schedule_put = fake_schedule_put,
 	.schedule_delete = fake_schedule_delete,
+	.schedule_pause = fake_schedule_pause,
 	.schedules = fake_schedules,
 	.wake = fake_wake,
 };
@@ -489,6 +502,14 @@ TEST(queue_calls, put_schedules_and_take_them_out)
 		      "the schedule has no name");
 	CHECK_REFUSED(weir_store_unschedule(&notes->base, "a\nb", &error),
 		      "schedule \"a?b\" has a control character");
+	CHECK_EQ_INT(weir_store_pause_schedule(&notes->base, "n", true, NULL),
+		     WEIR_OK);
+	CHECK_STR(notes->what, "schedule_pause");
+	CHECK_STR(notes->queue, "n");
+	CHECK(notes->pause > 0);
+	CHECK_REFUSED(
+		weir_store_pause_schedule(&notes->base, NULL, true, &error),
+		"the schedule has no name");
 	CHECK_EQ_INT(
 		weir_store_schedules(&notes->base, ignore_schedule, NULL, NULL),
 		WEIR_OK);
@@ -556,6 +577,7 @@ TEST(queue_calls, write_nothing_to_a_store_that_was_opened_read_only)
 		      why);
 	CHECK_REFUSED(weir_store_schedule(store, &schedule, &error), why);
 	CHECK_REFUSED(weir_store_unschedule(store, "n", &error), why);
+	CHECK_REFUSED(weir_store_pause_schedule(store, "n", true, &error), why);
 	CHECK_EQ_INT(list_with(notes, NULL), WEIR_OK);
 }
 

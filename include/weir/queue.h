@@ -552,7 +552,8 @@ weir_store_set_finished(weir_store *store, const char *queue,
  * spec    a cron line of five fields, in UTC; "@hourly" and the like; or
  *         "@every 90s".
  * job     what is inserted; its times are ignored.  It may be unique, but not
- *         within a period: each tick fires once anyway.  Required.
+ *         within a period: each tick fires once anyway.  Required.  Of rows,
+ *         its tags and what makes it unique are not told.
  * paused  it does not fire.
  * next_at_ms, last_at_ms  when it will and when it did; of rows only.
  */
@@ -592,6 +593,20 @@ WEIR_API WEIR_NODISCARD weir_status weir_store_schedule(
 WEIR_API WEIR_NODISCARD weir_status weir_store_unschedule(weir_store *store,
 							  const char *name,
 							  weir_error *reterr);
+
+/*
+ * Pause a schedule, or let it go on; what it has missed in between does not
+ * fire.
+ *
+ * Waits:   for the disk.
+ * Threads: any.
+ * Owns:    nothing.
+ * Returns: WEIR_OK, WEIR_NOTFOUND, WEIR_INVAL, WEIR_BUSY, WEIR_NOMEM,
+ *          WEIR_SYSTEM, WEIR_CORRUPT.
+ */
+WEIR_API WEIR_NODISCARD weir_status
+weir_store_pause_schedule(weir_store *store, const char *name, bool pause,
+			  weir_error *reterr);
 
 /*
  * Give each schedule, by name.

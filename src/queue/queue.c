@@ -402,6 +402,26 @@ weir_store_unschedule(weir_store *store, const char *name, weir_error *reterr)
 }
 
 weir_status
+weir_store_pause_schedule(weir_store *store, const char *name, bool pause,
+			  weir_error *reterr)
+{
+	weir_error error;
+	weir_status status;
+
+	if (!reterr)
+		reterr = &error;
+	status = check_writable(store, reterr);
+	if (status == WEIR_OK && !name)
+		status = invalid(reterr, "the schedule has no name");
+	if (status == WEIR_OK)
+		status = check_name("schedule", name, weir__schedule_name_fault,
+				    reterr);
+	if (status != WEIR_OK)
+		return status;
+	return store->ops->schedule_pause(store, name, pause, reterr);
+}
+
+weir_status
 weir_store_schedules(weir_store *store, weir_schedule_fn *row, void *user,
 		     weir_error *reterr)
 {

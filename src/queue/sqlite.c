@@ -50,6 +50,7 @@ static const struct weir_store_ops ops = {
 	.queue_set = weir__sqlite_queue_set,
 	.schedule_put = weir__sqlite_schedule_put,
 	.schedule_delete = weir__sqlite_schedule_delete,
+	.schedule_pause = weir__sqlite_schedule_pause,
 	.schedules = weir__sqlite_schedules,
 	.wake_fd = weir__sqlite_wake_fd,
 	.hush = weir__sqlite_hush,

@@ -95,6 +95,8 @@ enum sqlite_sql {
 	SQL_QUEUE_FINISHED,
 	SQL_SCHEDULE_PUT,
 	SQL_SCHEDULE_DELETE,
+	SQL_SCHEDULE_GET,
+	SQL_SCHEDULE_PAUSE,
 	SQL_SCHEDULES,
 	SQL_SCHEDULE_DUE,
 	SQL_SCHEDULE_NEXT,
@@ -426,6 +428,8 @@ weir_status weir__sqlite_schedule_put(weir_store *store,
 				      weir_error *reterr);
 weir_status weir__sqlite_schedule_delete(weir_store *store, const char *name,
 					 weir_error *reterr);
+weir_status weir__sqlite_schedule_pause(weir_store *store, const char *name,
+					bool pause, weir_error *reterr);
 weir_status weir__sqlite_schedules(weir_store *store, weir_schedule_fn *row,
 				   void *user, weir_error *reterr);
 weir_status weir__sqlite_fire(weir_store *store, uint32_t limit,

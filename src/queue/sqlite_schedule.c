@@ -150,6 +150,85 @@ weir__sqlite_schedule_delete(weir_store *store, const char *name,
 	return status;
 }
 
+struct pause {
+	const char *name;
+	bool pause;
+};
+
+static weir_status
+not_found(const char *name, weir_error *reterr)
+{
+	return weir__queue_error(reterr, WEIR_NOTFOUND, 0,
+				 "no schedule is called \"%s\"", name);
+}
+
+/* Its next tick from now on, in case that it goes on.  NOTFOUND: see name. */
+static int
+find_next(struct sqlite_request *request, struct sqlite_conn *conn,
+	  const char *name, int64_t *ret_next_ms)
+{
+	sqlite3_stmt *stmt =
+		weir__sql(conn, SQL_SCHEDULE_GET,
+			  "SELECT spec FROM schedule WHERE name = ?1");
+	int code;
+
+	if (!stmt)
+		return sqlite3_extended_errcode(conn->db);
+	weir__sql_bind_text(stmt, 1, name, strlen(name));
+	code = sqlite3_step(stmt);
+	if (code == SQLITE_ROW)
+		*ret_next_ms =
+			next_tick((const char *)sqlite3_column_text(stmt, 0),
+				  weir__store_now_ms(&request->store->base));
+	(void)sqlite3_reset(stmt);
+	return code;
+}
+
+/*
+ * One that was paused goes on with the next tick, as if those in between had
+ * fired; one that was not is left as it is.
+ */
+static weir_status
+run_pause(struct sqlite_request *request, struct sqlite_conn *conn)
+{
+	const struct pause *pause = request->arg;
+	int64_t next_ms = 0;
+	int code = find_next(request, conn, pause->name, &next_ms);
+	sqlite3_stmt *stmt;
+
+	if (code == SQLITE_DONE)
+		return not_found(pause->name, &request->error);
+	stmt = weir__sql(conn, SQL_SCHEDULE_PAUSE,
+			 "UPDATE schedule SET paused = ?2, next_at = CASE"
+			 " WHEN paused THEN ?3 ELSE next_at END"
+			 " WHERE name = ?1");
+	if (code == SQLITE_ROW && stmt) {
+		weir__sql_bind_text(stmt, 1, pause->name, strlen(pause->name));
+		(void)sqlite3_bind_int(stmt, 2, pause->pause);
+		(void)sqlite3_bind_int64(stmt, 3, next_ms);
+		code = weir__sql_done(stmt);
+	} else if (code == SQLITE_ROW) {
+		code = sqlite3_extended_errcode(conn->db);
+	}
+	request->wakes = true;
+	return code == SQLITE_OK
+		       ? WEIR_OK
+		       : weir__sqlite_failed(conn, code, "cannot pause it",
+					     &request->error);
+}
+
+weir_status
+weir__sqlite_schedule_pause(weir_store *store, const char *name, bool pause,
+			    weir_error *reterr)
+{
+	struct pause args = {name, pause};
+	struct sqlite_request request = {
+		.run = run_pause, .arg = &args, .durable = true};
+
+	weir_assert(name);
+	return weir__sqlite_ask(weir__sqlite_of(store), &request, reterr);
+}
+
 /* A text of a row, NULL if there is none. */
 static const char *
 text_at(sqlite3_stmt *stmt, int at, size_t *ret_len)

@@ -261,6 +261,9 @@ struct weir_store_ops {
 				    weir_error *reterr);
 	weir_status (*schedule_delete)(weir_store *store, const char *name,
 				       weir_error *reterr); /* also NOTFOUND */
+	/* What was missed while it was paused does not fire. NOTFOUND, too. */
+	weir_status (*schedule_pause)(weir_store *store, const char *name,
+				      bool pause, weir_error *reterr);
 	weir_status (*schedules)(weir_store *store, weir_schedule_fn *row,
 				 void *user, weir_error *reterr);
 
