@@ -10,6 +10,7 @@
 
 #include "base/assert.h"
 
+#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -285,6 +286,44 @@ bench_cancel(struct bench *b, int64_t id)
 				      &changed, NULL, &error) == WEIR_OK);
 }
 
+weir_store *
+bench_join(struct bench *b)
+{
+	weir_store *store;
+
+	b->store->ops = real;
+	store = queue_memory_join(b->store);
+	b->store->ops = &ours;
+	REQUIRE(store);
+	return store;
+}
+
+static bool
+kill_client(const struct weir_client_row *row, void *user)
+{
+	struct weir_client_row *dead = user;
+
+	*dead = *row;
+	return false;
+}
+
+void
+bench_kill(struct bench *b)
+{
+	struct weir_client_row dead = {0};
+	uint32_t count = 0;
+	weir_error error;
+
+	REQUIRE(real->clients(b->store, kill_client, &dead, &error) == WEIR_OK);
+	REQUIRE(dead.id != 0);
+	/* Beats go on until it is done. */
+	while (real->rescue(b->store, dead.id, dead.beat, 9, 1000, &count,
+			    &error) == WEIR_OK &&
+	       count == 0)
+		REQUIRE(real->clients(b->store, kill_client, &dead, &error) ==
+			WEIR_OK);
+}
+
 void
 event_init(struct event *e)
 {
@@ -310,4 +349,169 @@ event_wait(struct event *e)
 	char c;
 
 	REQUIRE(read(e->fds[0], &c, 1) == 1);
+}
+
+bool
+event_stays_unset(struct event *e, int ms)
+{
+	struct pollfd fd = {.fd = e->fds[0], .events = POLLIN};
+
+	return poll(&fd, 1, ms) == 0;
+}
+
+static void
+lane_poke(void *user)
+{
+	event_set(&((struct lane *)user)->poked);
+}
+
+static void
+lane_cancel(struct weir_claim *claim, void *user)
+{
+	struct lane *lane = user;
+
+	atomic_store(&lane->told_id, claim->row.id);
+	event_set(&lane->told);
+}
+
+static void
+lane_ended(struct weir_claim *claim, const struct weir_finish *finish,
+	   const struct weir_finished *finished, void *user)
+{
+	struct lane *lane = user;
+
+	CHECK(finish->claim == claim);
+	atomic_store(&lane->ended_status, (int)finished->status);
+	atomic_store(&lane->ended_state, (int)finished->state);
+	event_set(&lane->ended);
+}
+
+static void
+lane_trouble(const weir_error *error, void *user)
+{
+	struct lane *lane = user;
+
+	atomic_fetch_add(error ? &lane->troubles : &lane->over, 1);
+}
+
+void
+lane_make(struct lane *lane, struct bench *b, const weir_work_options *options,
+	  uint32_t width)
+{
+	weir_work_options mine = WEIR_WORK_OPTIONS_INIT;
+	weir_error error;
+
+	memset(lane, 0, sizeof(*lane));
+	if (options)
+		mine = *options;
+	mine.trouble = lane_trouble;
+	mine.user = lane;
+	lane->bench = b;
+	event_init(&lane->poked);
+	event_init(&lane->ended);
+	event_init(&lane->told);
+	lane->lane.poke = lane_poke;
+	lane->lane.cancel = lane_cancel;
+	lane->lane.ended = lane_ended;
+	lane->lane.user = lane;
+	lane->lane.width = width;
+	REQUIRE(weir__work_make(&lane->work, b->store, &mine, &lane->lane,
+				&error) == WEIR_OK);
+}
+
+void
+lane_begin(struct lane *lane)
+{
+	weir_error error;
+
+	REQUIRE(weir__work_begin(lane->work, &error) == WEIR_OK);
+}
+
+void
+lane_init(struct lane *lane, struct bench *b, const weir_work_options *options,
+	  uint32_t width)
+{
+	lane_make(lane, b, options, width);
+	lane_begin(lane);
+}
+
+void
+lane_fini(struct lane *lane)
+{
+	weir_error error;
+
+	lane->status = weir__work_end(lane->work, &error);
+	lane->work = weir_work_free(lane->work);
+	event_fini(&lane->poked);
+	event_fini(&lane->ended);
+	event_fini(&lane->told);
+}
+
+struct weir_claim *
+lane_take(struct lane *lane)
+{
+	struct weir_claim *claim = NULL;
+	weir_status status = weir__work_take(lane->work, &claim);
+
+	while (status == WEIR_BUSY) {
+		event_wait(&lane->poked);
+		status = weir__work_take(lane->work, &claim);
+	}
+	CHECK(status == WEIR_OK || status == WEIR_CLOSED);
+	return claim;
+}
+
+bool
+lane_is_dry(struct lane *lane)
+{
+	struct weir_claim *claim;
+
+	return weir__work_take(lane->work, &claim) == WEIR_BUSY;
+}
+
+void
+lane_give_outcome(struct lane *lane, struct weir_claim *claim,
+		  const struct weir_outcome *outcome)
+{
+	weir__work_give(lane->work, claim, outcome);
+	event_wait(&lane->ended);
+}
+
+void
+lane_give_later(struct lane *lane, struct weir_claim *claim, weir_status status)
+{
+	struct weir_outcome outcome = WEIR_OUTCOME_INIT;
+
+	outcome.status = status;
+	weir__work_give(lane->work, claim, &outcome);
+}
+
+void
+lane_wait_ended(struct lane *lane, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		event_wait(&lane->ended);
+}
+
+void
+lane_give(struct lane *lane, struct weir_claim *claim, weir_status status)
+{
+	lane_give_later(lane, claim, status);
+	event_wait(&lane->ended);
+}
+
+void
+lane_wait_claimed(struct lane *lane, unsigned count)
+{
+	while (lane_stats(lane).claimed != count)
+		(void)event_stays_unset(&lane->told, 1);
+}
+
+weir_work_stats
+lane_stats(struct lane *lane)
+{
+	weir_work_stats stats = {.size = sizeof(stats)};
+
+	weir_work_get_stats(lane->work, &stats);
+	return stats;
 }

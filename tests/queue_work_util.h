@@ -16,7 +16,7 @@
 #include "harness.h"
 
 #include "base/buf.h"
-#include "queue/store.h"
+#include "queue/work.h"
 
 #include <stdatomic.h>
 
@@ -59,6 +59,11 @@ int64_t bench_scheduled_at(struct bench *b, int64_t id);
 
 void bench_cancel(struct bench *b, int64_t id);
 
+/* One more handle on the same data: somebody else. */
+weir_store *bench_join(struct bench *b);
+/* Take everybody who works the store for dead, and rescue from them. */
+void bench_kill(struct bench *b);
+
 /* An event that threads wait for. */
 struct event {
 	int fds[2];
@@ -67,5 +72,51 @@ void event_init(struct event *e);
 void event_fini(struct event *e);
 void event_set(struct event *e);  /* once more */
 void event_wait(struct event *e); /* for one that was set */
+
+/*
+ * A lane whose jobs the test runs by hand.
+ *
+ *      lane_init(&lane, &b, NULL, 4);
+ *      claim = lane_take(&lane);
+ *      lane_give(&lane, claim, WEIR_OK);       waits until it is written
+ *      lane_fini(&lane);                       stops, and waits for the end
+ */
+struct lane {
+	struct bench *bench;
+	weir_work *work;
+	struct event poked, ended, told;
+	struct weir_lane lane;
+	_Atomic int64_t told_id; /* the job that was cancelled last */
+	_Atomic int ended_status, ended_state; /* of the one that ended last */
+	atomic_uint troubles, over; /* how often the callback was called */
+	weir_status status;         /* of the end */
+};
+
+/* options may be NULL; begins to work.  kinds: any. */
+void lane_init(struct lane *lane, struct bench *b,
+	       const weir_work_options *options, uint32_t width);
+/* The same, which does not begin. */
+void lane_make(struct lane *lane, struct bench *b,
+	       const weir_work_options *options, uint32_t width);
+void lane_begin(struct lane *lane);
+void lane_fini(struct lane *lane);
+
+/* The next job, waiting for it; NULL: there will be none. */
+struct weir_claim *lane_take(struct lane *lane);
+/* Is there none just now? */
+bool lane_is_dry(struct lane *lane);
+void lane_give(struct lane *lane, struct weir_claim *claim, weir_status status);
+void lane_give_outcome(struct lane *lane, struct weir_claim *claim,
+		       const struct weir_outcome *outcome);
+/* Give without waiting until it is written; and wait for so many. */
+void lane_give_later(struct lane *lane, struct weir_claim *claim,
+		     weir_status status);
+void lane_wait_ended(struct lane *lane, unsigned count);
+/* Wait until so many were claimed and are not taken. */
+void lane_wait_claimed(struct lane *lane, unsigned count);
+weir_work_stats lane_stats(struct lane *lane);
+
+/* Has nothing set it within so many ms? */
+bool event_stays_unset(struct event *e, int ms);
 
 #endif

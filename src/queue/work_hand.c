@@ -48,7 +48,7 @@ must_ring_locked(weir_work *work)
 {
 	if (!work->asleep)
 		return false;
-	if (work->ended_len < work->wake_ended &&
+	if (!work->gate_was_shut && work->ended_len < work->wake_ended &&
 	    (int64_t)work->ready.len > work->wake_ready &&
 	    !(work->hungry && work->ready.len > 0 && !work->quiet))
 		return false;
@@ -180,6 +180,7 @@ weir__work_collect(weir_work *work, int64_t now_ns, struct weir_work_look *ret)
 	sample = work->sample;
 	memset(&work->sample, 0, sizeof(work->sample));
 	ret->gate_at_ns = weir__gates_open_locked(work, now_ns);
+	work->gate_was_shut = false;
 	ret->reopened = note_left_out_locked(work);
 	ret->running = work->running;
 	ret->ready = work->ready.len;

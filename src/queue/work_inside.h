@@ -181,6 +181,7 @@ struct weir_work {
 	bool over;           /* there will be no jobs any more */
 	bool hungry;         /* somebody has found nothing to take */
 	bool asleep;         /* the loop: ring if one of these holds: */
+	bool gate_was_shut;  /* there is one more time to wake up at */
 	uint32_t wake_ended; /* as many have ended */
 	int64_t wake_ready;  /* no more than so many stand ready */
 	int64_t moved_ns;    /* when one was taken last, or came to be ready */

@@ -156,6 +156,7 @@ weir__gates_begin_locked(weir_work *work, struct weir_held *held,
 	if (gate && gate->limit &&
 	    weir_limit_try_take(gate->limit, &wait_ns) != WEIR_OK) {
 		gate->shut_until_ns = weir__deadline_ns(now_ns, wait_ns);
+		work->gate_was_shut = true;
 		gate->inside--;
 		gate->unbegun--;
 		held->passed = 1;

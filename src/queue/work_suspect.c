@@ -9,9 +9,10 @@
  *
  * Design.  While clearing and alone, nothing else is claimed.  What runs may
  * take for ever, and others must not wait that long: clearing is given up
- * after 10 s, the others go on for as long, and the next try has twice the
- * patience.  So they have at least half of the time, and a suspect has its
- * turn as soon as no job runs for longer than we have patience.
+ * after 10 s, the others go on for twice as long, and the next try has twice
+ * the patience, up to 10 min.  So they have half of the time, and a suspect has
+ * its turn as soon as what runs ends within our patience.  Where jobs always
+ * take longer than that it has to wait for another worker, or for a stop.
  *
  * Locking.  All of it is the loop's.
  */
@@ -21,7 +22,7 @@
 
 #define WAIT_NS         (1 * WEIR_S)
 #define PATIENCE_NS     (10 * WEIR_S)
-#define PATIENCE_NS_MAX (3600 * WEIR_S)
+#define PATIENCE_NS_MAX (600 * WEIR_S)
 
 /* Outcomes may still be pending: they are written in the turn that claims. */
 static bool
@@ -35,7 +36,7 @@ give_up(struct weir_suspects *s, int64_t now_ns)
 {
 	s->phase = WEIR_SUSPECT_NONE;
 	s->since_ns = now_ns;
-	s->not_before_ns = now_ns + s->patience_ns;
+	s->not_before_ns = now_ns + 2 * s->patience_ns;
 	if (s->patience_ns < PATIENCE_NS_MAX)
 		s->patience_ns *= 2;
 }
