@@ -180,6 +180,7 @@ struct weir_sqlite {
 	struct sqlite_gather gather;
 	bool full_sync; /* synchronous is FULL just now */
 	int wal_frames; /* in the WAL after the last commit */
+	bool uncovered; /* and behind it one that has failed */
 
 	/* guarded by read_mu */
 	struct weir_mutex read_mu;

@@ -12,9 +12,10 @@
  * When something fails that is nobody's own fault (disk full, I/O, the lock is
  * not to be had), the transaction is rolled back, what its requests have done
  * is undone, and each is tried by itself: so the failure of one is not that
- * of all.  If the flush of a commit fails, SQLite has rolled back; what was
- * written to the WAL is overwritten by the next commit, and only if the
- * machine dies before that may it turn out to be there.
+ * of all.  If the flush of a commit fails, SQLite has rolled back, but what was
+ * written to the WAL is there, whole, for whoever reads that anew; so it is
+ * covered by another commit before the answer.  Only if that fails, too, and
+ * nobody ever commits again, may what was refused turn out to be there.
  *
  * Locking: queue_mu guards the line; nothing is called with it held but parks.
  */
@@ -104,6 +105,26 @@ roll_back(struct weir_sqlite *store)
 	memset(store->writer.queues, 0, sizeof(store->writer.queues));
 }
 
+/*
+ * Write over what a commit that has failed has left in the WAL: a commit of
+ * nothing, but that an id is left out.
+ */
+static void
+cover(struct weir_sqlite *store)
+{
+	int code = sqlite3_exec(store->writer.db,
+				"BEGIN IMMEDIATE;"
+				"UPDATE counter SET value = value + 1"
+				" WHERE name = 'job'",
+				NULL, NULL, NULL);
+
+	if (code == SQLITE_OK)
+		code = weir__sql_run(&store->writer, SQL_COMMIT, "COMMIT");
+	store->uncovered = code != SQLITE_OK;
+	if (code != SQLITE_OK)
+		roll_back(store);
+}
+
 /* Is it a failure of the database, by which the others are hit as well? */
 static bool
 is_common(weir_status status)
@@ -180,10 +201,13 @@ try_group(struct weir_sqlite *store, struct weir_list *group,
 		if (code != SQLITE_OK)
 			weir__sqlite_failed(writer, code, "cannot commit",
 					    reterr);
+		store->uncovered |= code != SQLITE_OK;
 	}
 	if (code != SQLITE_OK) {
 		roll_back(store);
 		undo_until(group, l);
+		if (store->uncovered)
+			cover(store);
 	} else {
 		tell_committed(group);
 	}
@@ -227,6 +251,8 @@ do_group(struct weir_sqlite *store, struct weir_list *group)
 	struct weir_list *first = group->next;
 	bool wakes = false;
 
+	if (store->uncovered)
+		cover(store);
 	if (try_group(store, group, &error) != SQLITE_OK) {
 		if (first->next == group)
 			fail_one(weir_container_of(first, struct sqlite_request,
@@ -312,6 +338,8 @@ write_all(void *arg)
 		if (store->wal_frames > WAL_MOST)
 			checkpoint(store);
 	}
+	if (store->uncovered)
+		cover(store);
 	if (store->wal_frames > 0)
 		checkpoint(store);
 }
