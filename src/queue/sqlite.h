@@ -181,6 +181,7 @@ struct weir_sqlite {
 	bool full_sync; /* synchronous is FULL just now */
 	int wal_frames; /* in the WAL after the last commit */
 	bool uncovered; /* and behind it one that has failed */
+	bool committing;
 
 	/* guarded by read_mu */
 	struct weir_mutex read_mu;

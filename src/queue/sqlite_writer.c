@@ -42,6 +42,31 @@ on_commit(void *arg, sqlite3 *db, const char *database, int frames)
 }
 
 /*
+ * Nothing commits but our COMMIT.  When memory runs out SQLite may roll a
+ * transaction back in the middle of a statement, make that anew (for the
+ * schema has changed) and run it and those after it one by one, as if each
+ * was asked for by itself; those must not be kept.
+ */
+static int
+refuse_commit(void *arg)
+{
+	struct weir_sqlite *store = arg;
+
+	return !store->committing;
+}
+
+static int
+commit(struct weir_sqlite *store)
+{
+	int code;
+
+	store->committing = true;
+	code = weir__sql_run(&store->writer, SQL_COMMIT, "COMMIT");
+	store->committing = false;
+	return code;
+}
+
+/*
  * Checkpoint with the write lock held, so that nobody commits meanwhile; see
  * README.md.  That somebody else has the lock is no reason to wait.
  */
@@ -119,7 +144,7 @@ cover(struct weir_sqlite *store)
 				NULL, NULL, NULL);
 
 	if (code == SQLITE_OK)
-		code = weir__sql_run(&store->writer, SQL_COMMIT, "COMMIT");
+		code = commit(store);
 	store->uncovered = code != SQLITE_OK;
 	if (code != SQLITE_OK)
 		roll_back(store);
@@ -197,7 +222,7 @@ try_group(struct weir_sqlite *store, struct weir_list *group,
 		}
 	}
 	if (code == SQLITE_OK) {
-		code = weir__sql_run(writer, SQL_COMMIT, "COMMIT");
+		code = commit(store);
 		if (code != SQLITE_OK)
 			weir__sqlite_failed(writer, code, "cannot commit",
 					    reterr);
@@ -350,6 +375,7 @@ weir__sqlite_start_writer(struct weir_sqlite *store, weir_error *reterr)
 	weir_status status;
 
 	(void)sqlite3_wal_hook(store->writer.db, on_commit, store);
+	(void)sqlite3_commit_hook(store->writer.db, refuse_commit, store);
 	store->full_sync = true;
 	weir__park_init(&store->bell);
 	status = weir__thread_start(&store->thread, "weir-store", 0, write_all,
