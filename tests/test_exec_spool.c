@@ -151,6 +151,25 @@ TEST(spool, moves_with_all_it_has)
 	CHECK_EQ_INT(weir__u64_load(&budget.used, WEIR_RELAXED), 0);
 }
 
+TEST(spool, shows_its_tail_and_is_as_it_was)
+{
+	struct weir_spool_budget budget = {.max = 1000};
+	struct weir_spool spool = {.budget = &budget};
+	char tail[2000];
+
+	CHECK_EQ_INT(weir__spool_tail(&spool, tail, sizeof(tail)), 0);
+	CHECK_EQ_INT(append(&spool, 600, 600), 0);
+	/* Shorter than what is asked for; then across memory and file. */
+	CHECK_EQ_INT(weir__spool_tail(&spool, tail, sizeof(tail)), 600);
+	CHECK_EQ_INT(append(&spool, 1000, 600), 0);
+	CHECK_EQ_INT(weir__spool_tail(&spool, tail, 1500), 1500);
+	for (size_t i = 0; i < 1500; i++)
+		if (!CHECK_EQ_INT(tail[i], byte_at(100 + i)))
+			break;
+	CHECK(read_back(&spool, 512));
+	weir__spool_fini(&spool);
+}
+
 TEST(spool, says_why_there_can_be_no_file)
 {
 	struct weir_spool_budget budget = {.max = 1000};

@@ -383,6 +383,14 @@ code_of(const struct weir_exec_attempt *attempt)
 	return 1;
 }
 
+/* Where what commands write to their standard output goes. */
+static enum weir_exec_target
+output_target(const struct weir_exec_report *report)
+{
+	return report->json || report->aside ? WEIR_EXEC_TO_ERR
+					     : WEIR_EXEC_TO_OUT;
+}
+
 static void count_locked(struct weir_exec_report *report,
 			 const struct weir_exec_result *result)
 	WEIR_REQUIRES(report->mu);
@@ -434,9 +442,7 @@ weir__exec_report_ended(struct weir_exec_report *report,
 	weir__mutex_lock(&report->mu);
 	told = wants_writer_locked(report);
 	count_locked(report, result);
-	add_locked(report, job, job->seq,
-		   report->json ? WEIR_EXEC_TO_ERR : WEIR_EXEC_TO_OUT,
-		   result->out);
+	add_locked(report, job, job->seq, output_target(report), result->out);
 	add_locked(report, job, job->seq, WEIR_EXEC_TO_ERR, result->err);
 	add_record_locked(report, job->seq, &line);
 	add_text_locked(report, job->seq, WEIR_EXEC_TO_JOBLOG, &row);
@@ -490,8 +496,7 @@ weir__exec_report_chunk(struct weir_exec_report *report,
 	room = report->chunk_count < CHUNKS_MAX;
 	if (room)
 		add_locked(report, job, job->seq,
-			   is_err || report->json ? WEIR_EXEC_TO_ERR
-						  : WEIR_EXEC_TO_OUT,
+			   is_err ? WEIR_EXEC_TO_ERR : output_target(report),
 			   spool);
 	else
 		weir__u32_store(&report->full, 1, WEIR_SEQ_CST);

@@ -59,6 +59,7 @@ struct weir_exec_report {
 	bool ordered; /* output in the order of the input */
 	bool tagged;  /* each line begins with the item */
 	bool json;    /* records on standard output, and output on error */
+	bool aside;   /* output on error, for others write to standard output */
 	size_t window;
 	struct weir_spool_budget *budget; /* for what waits for its turn */
 	int notify_fd; /* an eventfd, written when it is time to write */

@@ -163,6 +163,25 @@ weir__spool_read(struct weir_spool *spool, void *data, size_t size)
 	return (long)done;
 }
 
+long
+weir__spool_tail(const struct weir_spool *spool, void *data, size_t size)
+{
+	/* A second reader of the same bytes, which owns nothing. */
+	struct weir_spool reader = *spool;
+	char *to = data;
+	size_t len = spool->len < size ? (size_t)spool->len : size, done = 0;
+	long got = 1;
+
+	weir_assert(spool->read == 0);
+	reader.read = spool->len - len;
+	while (done < len && got > 0) {
+		got = weir__spool_read(&reader, to + done, len - done);
+		if (got > 0)
+			done += (size_t)got;
+	}
+	return got < 0 ? got : (long)done;
+}
+
 void
 weir__spool_move(struct weir_spool *dest, struct weir_spool *from)
 {

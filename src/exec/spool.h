@@ -43,6 +43,12 @@ int weir__spool_append(struct weir_spool *spool, const void *data, size_t len);
 /* The next bytes, up to size; 0 at the end; -1 with errno. */
 long weir__spool_read(struct weir_spool *spool, void *data, size_t size);
 
+/*
+ * The last bytes, up to size, of a spool that has not been read; it is as it
+ * was after that.  How many; -1 with errno.
+ */
+long weir__spool_tail(const struct weir_spool *spool, void *data, size_t size);
+
 /* All of it moves to dest, which is overwritten; from is empty then. */
 void weir__spool_move(struct weir_spool *dest, struct weir_spool *from);
 
