@@ -78,6 +78,7 @@ extern const bool weir__commands_are_all;
 extern const struct weir_command weir__cmd_fetch;
 extern const struct weir_command weir__cmd_run;
 extern const struct weir_command weir__cmd_enqueue;
+extern const struct weir_command weir__cmd_work;
 extern const struct weir_command weir__cmd_jobs;
 extern const struct weir_command weir__cmd_queues;
 extern const struct weir_command weir__cmd_schedule;

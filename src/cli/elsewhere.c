@@ -6,6 +6,7 @@
 #include "base/buf.h"
 #include "cli/cmd_fetch.h"
 #include "cli/cmd_queue.h"
+#include "cli/cmd_work.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -65,6 +66,15 @@ int
 weir__enqueue_run(struct weir_cli *cli)
 {
 	return weir__elsewhere(cli, "weir-queue");
+}
+
+int
+weir__work_run(struct weir_cli *cli)
+{
+	const struct work_cli_options *o = cli->options;
+
+	return weir__elsewhere(cli, o->http || o->fetch ? "weir-fetch"
+							: "weir-queue");
 }
 
 int

@@ -7,8 +7,9 @@
  * and is linked with what is small.  The others are the same frame, linked
  * with more, and `weir` becomes them:
  *
- *      weir-fetch      libcurl         fetch
- *      weir-queue      SQLite          enqueue, jobs, queues, schedule, db
+ *      weir-fetch      libcurl         fetch, and work that is HTTP calls
+ *      weir-queue      SQLite          enqueue, work, jobs, queues, schedule,
+ * db
  */
 #ifndef WEIR_SRC_CLI_ELSEWHERE_H
 #define WEIR_SRC_CLI_ELSEWHERE_H

@@ -3,12 +3,14 @@
  */
 #include "cli/live.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -124,6 +126,26 @@ weir__say_draining(struct weir_progress *progress,
 		 counts->busy, rest, counts->total_final ? "" : "+",
 		 counts->busy);
 	weir__progress_note(progress, line);
+}
+
+bool
+weir__parse_share(const char *text, double *ret)
+{
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+	char *end;
+	double value;
+
+	if (!isdigit((unsigned char)text[0]))
+		return false;
+	value = strtod(text, &end);
+	if (*end == '%') {
+		value = value / 100 * (double)(cores > 0 ? cores : 1);
+		end++;
+	}
+	if (*end || !(value > 0))
+		return false;
+	*ret = value;
+	return true;
 }
 
 int

@@ -45,6 +45,16 @@ size_t weir__output_room(int fd);
 void weir__say_draining(struct weir_progress *progress,
 			const struct weir_progress_counts *counts);
 
+/*
+ * "8", or with % so many of the cores: "200%".
+ *
+ * Waits:   never.
+ * Threads: any.
+ * Owns:    nothing.
+ * Returns: whether it is one of these, and more than 0; else *ret is untouched.
+ */
+bool weir__parse_share(const char *text, double *ret);
+
 /* For --exit-code=count: the last number that is told apart. */
 #define WEIR_EXIT_COUNT_MAX 100
 

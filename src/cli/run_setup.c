@@ -52,39 +52,18 @@ refuse(struct run *run, const char *option, const char *value,
 	return WEIR_EXIT_USAGE;
 }
 
-/* A number, or with % so many of the cores; false: it is neither. */
-static bool
-parse_share(const char *text, double *ret)
-{
-	long cores = sysconf(_SC_NPROCESSORS_ONLN);
-	char *end;
-	double value;
-
-	if (!isdigit((unsigned char)text[0]))
-		return false;
-	value = strtod(text, &end);
-	if (*end == '%') {
-		value = value / 100 * (double)(cores > 0 ? cores : 1);
-		end++;
-	}
-	if (*end || !(value > 0))
-		return false;
-	*ret = value;
-	return true;
-}
-
 static int
 take_jobs(struct run *run)
 {
 	const char *text = run->options->jobs ? run->options->jobs : "100%";
 	double jobs;
 
-	if (!parse_share(text, &jobs) || jobs > JOBS_MAX)
+	if (!weir__parse_share(text, &jobs) || jobs > JOBS_MAX)
 		return refuse(run, "--jobs", text,
 			      "a number from 1 to 16384, nor one such as 200%");
 	run->engine_options.jobs = jobs < 1 ? 1 : (uint32_t)jobs;
 	if (run->options->load &&
-	    !parse_share(run->options->load, &run->load_max))
+	    !weir__parse_share(run->options->load, &run->load_max))
 		return refuse(run, "--load", run->options->load,
 			      "a number such as 4, nor one such as 100%");
 	return -1;
