@@ -5,6 +5,7 @@
 
 const struct weir_command *const weir__commands[] = {
 	&weir__cmd_fetch,
+	&weir__cmd_work,
 	NULL,
 };
 
