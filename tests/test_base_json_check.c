@@ -267,7 +267,7 @@ make_object(struct weir_rng *rng, unsigned n, unsigned first, unsigned second,
 	    size_t *ret_len, size_t *ret_at)
 {
 	char *text = malloc((size_t)n * 24 + 3);
-	unsigned *names = malloc(n * sizeof(*names));
+	unsigned *names = calloc(n, sizeof(*names));
 	size_t len = 0;
 
 	REQUIRE(text && names);
@@ -430,8 +430,8 @@ TEST(base_json_check, agrees_with_jansson_on_texts_that_were_spoilt)
 	static const char *const seeds[] = {
 		"{\"to\":\"a@b.example\",\"n\":[1,-2.5e3,true,null]}",
 		"[{\"a\":{\"b\":[[],{}]},\"c\":\"\\u00e9\\ud83d\\ude00\"}]",
-		"{\"a\":1,\"b\":2,\"c\":3,\"d\":4,\"e\":5,\"f\":6,\"g\":7,"
-		"\"h\":8,\"i\":9,\"j\":1,\"k\":2,\"l\":3,\"m\":4,\"n\":5}",
+		("{\"a\":1,\"b\":2,\"c\":3,\"d\":4,\"e\":5,\"f\":6,\"g\":7,"
+		 "\"h\":8,\"i\":9,\"j\":1,\"k\":2,\"l\":3,\"m\":4,\"n\":5}"),
 		"{\"\xc3\xa4\":\"\xe2\x82\xac\",\"x\\n\":\"\\\\\"}",
 	};
 	struct weir_rng rng;

@@ -32,8 +32,6 @@ arena_grow(struct weir_arena *arena, size_t size)
 		room = CHUNK_MOST;
 	if (room < size)
 		room = size;
-	if (room > SIZE_MAX - sizeof(*chunk))
-		return false;
 	chunk = malloc(sizeof(*chunk) + room);
 	if (!chunk)
 		return false;
@@ -51,7 +49,8 @@ weir__arena_take(struct weir_arena *arena, size_t size)
 	const size_t unit = _Alignof(max_align_t);
 	void *piece;
 
-	if (size > SIZE_MAX - unit)
+	/* No object is larger, and sums of sizes below do not overflow. */
+	if (size > PTRDIFF_MAX - CHUNK_MOST)
 		return NULL;
 	/* A piece of nothing is a piece all the same, for NULL says no. */
 	size = size == 0 ? unit : (size + unit - 1) / unit * unit;
