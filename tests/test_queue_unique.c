@@ -5,6 +5,7 @@
 #include "harness.h"
 
 #include "base/json_check.h"
+#include "base/rng.h"
 #include "queue/unique.h"
 
 #include <weir/queue.h>
@@ -250,4 +251,199 @@ TEST(queue_unique, counts_periods_from_the_year_one)
 		(void)key_of(&u);
 		CHECK_STR(room.text.data + strlen("&period="), rows[i].text);
 	}
+}
+
+/*
+ * Random args.  What they are comes from one generator and how they are spelled
+ * from another, so that the same args can be had in many spellings.
+ */
+struct writer {
+	struct weir_rng what, how;
+	struct weir_buf *buf;
+};
+
+static size_t
+pick(struct weir_rng *rng, size_t n)
+{
+	return (size_t)weir__rng_below(rng, n);
+}
+
+static void
+write_blanks(struct writer *w)
+{
+	static const char blanks[] = " \t\r\n";
+
+	while (pick(&w->how, 3) == 0)
+		weir__buf_putc(w->buf, blanks[pick(&w->how, 4)]);
+}
+
+/* A character, raw where that may be, or escaped. */
+static void
+write_character(struct writer *w)
+{
+	static const struct {
+		const char *raw, *units, *brief;
+	} all[] = {
+		{"a", "\\u0061", NULL},
+		{"Z", "\\u005A", NULL},
+		{"<", "\\u003c", NULL},
+		{">", "\\u003E", NULL},
+		{"&", "\\u0026", NULL},
+		{"/", "\\u002f", "\\/"},
+		{NULL, "\\u0022", "\\\""},
+		{NULL, "\\u005c", "\\\\"},
+		{NULL, "\\u000a", "\\n"},
+		{NULL, "\\u0008", "\\b"},
+		{NULL, "\\u001F", NULL},
+		{"\x7f", "\\u007f", NULL},
+		{"\xc3\xa4", "\\u00e4", NULL},
+		{"\xe2\x80\xa8", "\\u2028", NULL},
+		{"\xe2\x80\xaa", "\\u202A", NULL},
+		{"\xf0\x9f\x98\x80", "\\ud83d\\uDE00", NULL},
+		{".", "\\u002e", NULL},
+		{" ", "\\u0020", NULL},
+	};
+	size_t i = pick(&w->what, sizeof(all) / sizeof(all[0]));
+	size_t how = pick(&w->how, 3);
+
+	if (how == 0 && all[i].raw)
+		weir__buf_puts(w->buf, all[i].raw);
+	else if (how == 1 && all[i].brief)
+		weir__buf_puts(w->buf, all[i].brief);
+	else
+		weir__buf_puts(w->buf, all[i].units);
+}
+
+/* A string; as the name of the nth member it is like no other. */
+static void
+write_string(struct writer *w, int nth)
+{
+	weir__buf_putc(w->buf, '"');
+	if (nth >= 0)
+		weir__buf_printf(w->buf, "%c", 'b' + nth);
+	for (size_t n = pick(&w->what, 5); n > 0; n--)
+		write_character(w);
+	weir__buf_putc(w->buf, '"');
+}
+
+static void
+write_value(struct writer *w, int depth)
+{
+	static const char *const words[] = {
+		"null", "true", "1.0", "1e400", "-0", "12345678901234567890"};
+	size_t kind = pick(&w->what, depth < 4 ? 4 : 2);
+	size_t count = pick(&w->what, 4);
+
+	write_blanks(w);
+	if (kind == 0)
+		weir__buf_puts(w->buf, words[pick(&w->what, 6)]);
+	else if (kind == 1)
+		write_string(w, -1);
+	if (kind < 2) {
+		write_blanks(w);
+		return;
+	}
+	weir__buf_putc(w->buf, kind == 2 ? '[' : '{');
+	write_blanks(w);
+	for (size_t i = 0; i < count; i++) {
+		if (i > 0)
+			weir__buf_putc(w->buf, ',');
+		write_blanks(w);
+		if (kind == 3) {
+			write_string(w, (int)i);
+			write_blanks(w);
+			weir__buf_putc(w->buf, ':');
+		}
+		write_value(w, depth + 1);
+	}
+	weir__buf_putc(w->buf, kind == 2 ? ']' : '}');
+	write_blanks(w);
+}
+
+/* Args that `what` stands for, spelled and ordered as `how` says. */
+static char *
+write_args(uint64_t what, uint64_t how)
+{
+	struct weir_buf members[6] = {{0}}, args = {0};
+	struct writer w;
+	size_t count, order[6] = {0, 1, 2, 3, 4, 5};
+
+	weir__rng_seed(&w.what, what);
+	weir__rng_seed(&w.how, how);
+	count = pick(&w.what, 7);
+	for (size_t i = 0; i < count; i++) {
+		w.buf = &members[i];
+		write_blanks(&w);
+		write_string(&w, (int)i);
+		write_blanks(&w);
+		weir__buf_putc(w.buf, ':');
+		write_value(&w, 1);
+	}
+	for (size_t i = count; i > 1; i--) {
+		size_t j = pick(&w.how, i), last = order[i - 1];
+
+		order[i - 1] = order[j];
+		order[j] = last;
+	}
+	weir__buf_putc(&args, '{');
+	for (size_t i = 0; i < count; i++) {
+		if (i > 0)
+			weir__buf_putc(&args, ',');
+		weir__buf_append(&args, members[order[i]].data,
+				 members[order[i]].len);
+	}
+	weir__buf_putc(&args, '}');
+	for (size_t i = 0; i < 6; i++)
+		weir__buf_fini(&members[i]);
+	REQUIRE(!args.failed);
+	return args.data;
+}
+
+TEST(queue_unique, is_the_same_however_args_are_spelled_and_ordered)
+{
+	struct weir_rng rng;
+
+	weir__rng_seed(&rng, test_seed());
+	for (int round = 0; round < 3000; round++) {
+		uint64_t what = weir__rng_next(&rng);
+		char *one = write_args(what, weir__rng_next(&rng));
+		char *two = write_args(what, weir__rng_next(&rng));
+		char *text = strdup(args_text_of(one, NULL));
+
+		REQUIRE(text);
+		CHECK_STR(args_text_of(two, NULL), text);
+		/* Nothing is left to be done to what came out. */
+		CHECK_STR(args_text_of(text, NULL), text);
+		free(one);
+		free(two);
+		free(text);
+	}
+}
+
+TEST(queue_unique, makes_json_of_whatever_fields_there_are)
+{
+	struct weir_rng rng;
+	int some = 0;
+
+	weir__rng_seed(&rng, test_seed());
+	for (int round = 0; round < 3000; round++) {
+		char *args =
+			write_args(weir__rng_next(&rng), weir__rng_next(&rng));
+		char paths[3][8];
+		struct weir_json_fault fault = {0};
+		const char *text;
+
+		for (int i = 0; i < 3; i++)
+			(void)snprintf(paths[i], sizeof(paths[i]),
+				       pick(&rng, 2) ? "%c.%c" : "%c",
+				       (int)('b' + pick(&rng, 4)),
+				       (int)('b' + pick(&rng, 2)));
+		text = args_text_of(args, paths[0], paths[1], paths[2], NULL);
+		CHECK_MSG(!*text || weir__json_check(text, strlen(text),
+						     WEIR_JSON_OBJECT, &fault),
+			  "%s of %s: %s", text, args, fault.why);
+		some += *text == '{';
+		free(args);
+	}
+	CHECK_MSG(some > 300 && some < 3000, "%d of 3000 had some", some);
 }
