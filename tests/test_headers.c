@@ -88,7 +88,7 @@ TEST(headers, each_declaration_says_waits_threads_owns_and_returns)
 	CHECK(check_contracts("job.h") >= 9);
 	CHECK_EQ_INT(check_contracts("isolate.h"), 3);
 	CHECK(check_contracts("pipeline.h") >= 1);
-	CHECK_EQ_INT(check_contracts("queue.h"), 25);
+	CHECK_EQ_INT(check_contracts("queue.h"), 26);
 }
 
 TEST(headers, give_structs_of_options_their_size)

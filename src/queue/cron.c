@@ -1,15 +1,13 @@
 /*
- * Cron lines; see cron.h.
+ * Cron lines, read; see cron.h.  cron_tick.c finds when they fire.
  *
- * Design: each field is a set in a word, so that the next number in it is one
- * instruction away.  The search goes by months, days, hours, and looks at none
- * of a month that is not in its set; what has not come up in 400 years, after
- * which the calendar repeats to the weekday, never will.
+ * Design: a line is cut into words first, so that what is wrong can be shown;
+ * then each field is read by one reader, which a table tells what is in it.
+ * What is read is a set of numbers in a word of 64 bits.
  */
 #include "queue/cron.h"
 
 #include "base/assert.h"
-#include "base/civil.h"
 #include "base/units.h"
 #include "queue/names.h"
 
@@ -18,19 +16,19 @@
 #include <string.h>
 #include <strings.h>
 
-#define MS_PER_MINUTE   60000
-#define MINUTES_PER_DAY 1440
-#define NS_PER_MS       1000000
-#define MONTHS_IN_CYCLE (400 * 12 + 1)
-#define LAST_YEAR       9999
+#define NS_PER_MS 1000000
 
-/* The numbers of a field.  wide is the largest that may be written. */
+/*
+ * The numbers of a field: * stands for low to high.  wide is the largest that
+ * may be written; what is beyond high stands for low again (7 is Sunday).
+ */
 struct field {
 	const char *name;
 	unsigned low, high, wide;
 	const char *const *words; /* the first stands for low; NULL: none */
 };
 
+/* Three letters each, in any case, as in crontab(5). */
 static const char *const month_words[] = {
 	"jan", "feb", "mar", "apr", "may", "jun", "jul",
 	"aug", "sep", "oct", "nov", "dec", NULL,
@@ -49,7 +47,7 @@ static const struct field fields[FIELDS] = {
 	[WEEKDAY] = {"weekday", 0, 6, 7, weekday_words},
 };
 
-/* A piece of the line. */
+/* A piece of the line, which is the caller's and does not end with a NUL. */
 struct piece {
 	const char *at, *end;
 };
@@ -72,6 +70,7 @@ refuse_piece(char why[WEIR_CRON_WHY_MAX], const struct field *field,
 {
 	char text[WEIR_NAME_SHOWN_SIZE], shown[WEIR_NAME_SHOWN_SIZE];
 
+	weir_assert(piece.at <= piece.end);
 	(void)snprintf(text, sizeof(text), "%.*s", (int)(piece.end - piece.at),
 		       piece.at);
 	return refuse(why, "%s: \"%s\" %s", field->name,
@@ -96,7 +95,7 @@ is_letter(char c)
 	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
-/* The number of a word, or -1. */
+/* The number of a word, or -1; fields of numbers alone have no words. */
 static int
 word_number(const struct field *field, struct piece word)
 {
@@ -107,12 +106,16 @@ word_number(const struct field *field, struct piece word)
 	return -1;
 }
 
-/* Digits, of which a few are enough for any number that is good. */
+/*
+ * Digits.  A number that is too large for any field stays so: it stops growing
+ * before it could overflow.
+ */
 static bool
 take_digits(struct piece *piece, unsigned *ret)
 {
 	const char *begin = piece->at;
 
+	weir_assert(piece->at <= piece->end);
 	for (*ret = 0; piece->at < piece->end && is_digit(*piece->at);
 	     piece->at++)
 		if (*ret < 100000)
@@ -185,6 +188,7 @@ take_range(struct piece *part, const struct field *field, unsigned ret[2],
 	/* fri-sun: behind a day there is a Sunday, too. */
 	if (field->wide > field->high && word && ret[1] == 0 && ret[0] > 0)
 		ret[1] = field->wide;
+	/* 22-2 could be meant to wrap; cron has never read it so. */
 	return ret[0] <= ret[1]
 		       ? true
 		       : refuse_piece(why, field, all, "runs backwards");
@@ -218,6 +222,7 @@ take_part(struct piece part, const struct field *field, uint64_t *set,
 		return refuse_piece(why, field, all,
 				    "is none of *, N, N-M and these with "
 				    "/STEP");
+	weir_assert(range[1] <= field->wide && range[0] >= field->low);
 	for (unsigned n = range[0]; n <= range[1]; n += step)
 		*set |= UINT64_C(1) << (n > field->high ? field->low : n);
 	return true;
@@ -230,6 +235,7 @@ take_field(struct piece piece, const struct field *field, uint64_t *ret,
 {
 	const char *comma;
 
+	weir_assert(piece.at < piece.end && field->wide < 64);
 	*ret = 0;
 	do {
 		struct piece part = piece;
@@ -276,7 +282,10 @@ piece_is(struct piece piece, const char *word)
 	return strlen(word) == len && memcmp(piece.at, word, len) == 0;
 }
 
-/* "@every" was read; what is behind it. */
+/*
+ * "@every" was read; what is behind it.  A duration has no more than 25 digits
+ * and a unit, so what does not fit is none.
+ */
 static bool
 parse_every(struct piece piece, struct weir_cron *cron,
 	    char why[WEIR_CRON_WHY_MAX])
@@ -347,6 +356,8 @@ parse_fields(const struct piece *pieces, struct weir_cron *ret,
 	for (unsigned i = 0; i < FIELDS; i++)
 		if (!take_field(pieces[i], &fields[i], sets[i], why))
 			return false;
+	/* Vixie's rule asks for the first byte alone: a star with a step is
+	 * one. */
 	cron.either = *pieces[DAY].at != '*' && *pieces[WEEKDAY].at != '*';
 	*ret = cron;
 	return true;
@@ -378,184 +389,4 @@ weir__cron_parse(const char *text, struct weir_cron *ret,
 			      "hour, day, month, weekday",
 			      count, count == 1 ? "" : "s");
 	return parse_fields(pieces, ret, ret_why);
-}
-
-static bool
-has(uint64_t set, int n)
-{
-	weir_assert(n >= 0 && n < 64);
-	return set >> n & 1;
-}
-
-/* The least number of a set from n on, or the most up to n; -1: none. */
-static int
-at_least(uint64_t set, int n)
-{
-	weir_assert(n >= 0);
-	if (n > 63 || set >> n == 0)
-		return -1;
-	return n + __builtin_ctzll(set >> n);
-}
-
-static int
-at_most(uint64_t set, int n)
-{
-	if (n < 0)
-		return -1;
-	if (n < 63)
-		set &= (UINT64_C(1) << (n + 1)) - 1;
-	return set == 0 ? -1 : 63 - __builtin_clzll(set);
-}
-
-/* Does it fire on that day, the day-th of its month? */
-static bool
-day_is_good(const struct weir_cron *cron, int64_t day, int of_month)
-{
-	bool by_date = has(cron->days, of_month);
-	bool by_weekday = has(cron->weekdays, weir__civil_weekday(day));
-
-	return cron->either ? by_date || by_weekday : by_date && by_weekday;
-}
-
-/* The first minute of a day that is not before `from`; -1: none. */
-static int
-first_minute(const struct weir_cron *cron, int from)
-{
-	int hour = at_least(cron->hours, from / 60), minute;
-
-	if (hour < 0)
-		return -1;
-	minute = at_least(cron->minutes, hour == from / 60 ? from % 60 : 0);
-	if (minute >= 0)
-		return hour * 60 + minute;
-	hour = at_least(cron->hours, hour + 1);
-	return hour < 0 ? -1 : hour * 60 + at_least(cron->minutes, 0);
-}
-
-/* The last one that is not after `until`; -1: none. */
-static int
-last_minute(const struct weir_cron *cron, int until)
-{
-	int hour = at_most(cron->hours, until / 60), minute;
-
-	if (hour < 0)
-		return -1;
-	minute = at_most(cron->minutes, hour == until / 60 ? until % 60 : 59);
-	if (minute >= 0)
-		return hour * 60 + minute;
-	hour = at_most(cron->hours, hour - 1);
-	return hour < 0 ? -1 : hour * 60 + at_most(cron->minutes, 59);
-}
-
-/* A month: its first day, and that of the next. */
-struct month {
-	int year, month;
-	int64_t first, end;
-};
-
-static struct month
-month_of(int year, int month)
-{
-	weir_assert(month >= 0 && month <= 13);
-	if (month == 0)
-		return month_of(year - 1, 12);
-	if (month == 13)
-		return month_of(year + 1, 1);
-	return (struct month){year, month, weir__civil_month_start(year, month),
-			      weir__civil_month_start(year, month + 1)};
-}
-
-/* The first good minute of a month from day and minute on; -1: none. */
-static int64_t
-first_of_month(const struct weir_cron *cron, const struct month *month,
-	       int64_t day, int minute)
-{
-	for (; day < month->end; day++, minute = 0) {
-		int found = -1;
-
-		if (day_is_good(cron, day, (int)(day - month->first) + 1))
-			found = first_minute(cron, minute);
-		if (found >= 0)
-			return day * MINUTES_PER_DAY + found;
-	}
-	return -1;
-}
-
-static int64_t
-last_of_month(const struct weir_cron *cron, const struct month *month,
-	      int64_t day, int minute)
-{
-	for (; day >= month->first; day--, minute = MINUTES_PER_DAY - 1) {
-		int found = -1;
-
-		if (day_is_good(cron, day, (int)(day - month->first) + 1))
-			found = last_minute(cron, minute);
-		if (found >= 0)
-			return day * MINUTES_PER_DAY + found;
-	}
-	return -1;
-}
-
-int64_t
-weir__cron_next_ms(const struct weir_cron *cron, int64_t after_ms)
-{
-	int64_t from, day, found = -1;
-	int minute;
-	struct weir_civil date;
-	struct month month;
-
-	if (after_ms < 0)
-		after_ms = 0;
-	if (after_ms > WEIR_CIVIL_MS_MAX - MS_PER_MINUTE)
-		return 0;
-	if (cron->every_ms > 0) {
-		from = (after_ms / cron->every_ms + 1) * cron->every_ms;
-		return from <= WEIR_CIVIL_MS_MAX ? from : 0;
-	}
-	from = after_ms / MS_PER_MINUTE + 1;
-	day = from / MINUTES_PER_DAY;
-	minute = (int)(from % MINUTES_PER_DAY);
-	date = weir__civil_of_day(day);
-	month = month_of(date.year, date.month);
-	for (int i = 0; i < MONTHS_IN_CYCLE && month.year <= LAST_YEAR; i++) {
-		if (has(cron->months, month.month))
-			found = first_of_month(cron, &month, day, minute);
-		if (found >= 0)
-			return found * MS_PER_MINUTE;
-		month = month_of(month.year, month.month + 1);
-		day = month.first;
-		minute = 0;
-	}
-	return 0;
-}
-
-int64_t
-weir__cron_last_ms(const struct weir_cron *cron, int64_t until_ms)
-{
-	int64_t until, day, found = -1;
-	int minute;
-	struct weir_civil date;
-	struct month month;
-
-	if (until_ms <= 0)
-		return 0;
-	if (cron->every_ms > 0)
-		return until_ms - until_ms % cron->every_ms;
-	if (until_ms > WEIR_CIVIL_MS_MAX)
-		until_ms = WEIR_CIVIL_MS_MAX;
-	until = until_ms / MS_PER_MINUTE;
-	day = until / MINUTES_PER_DAY;
-	minute = (int)(until % MINUTES_PER_DAY);
-	date = weir__civil_of_day(day);
-	month = month_of(date.year, date.month);
-	for (int i = 0; i < MONTHS_IN_CYCLE && month.first >= 0; i++) {
-		if (has(cron->months, month.month))
-			found = last_of_month(cron, &month, day, minute);
-		if (found >= 0)
-			return found * MS_PER_MINUTE;
-		month = month_of(month.year, month.month - 1);
-		day = month.end - 1;
-		minute = MINUTES_PER_DAY - 1;
-	}
-	return 0;
 }

@@ -4,6 +4,9 @@
  * Design: each field has a function that judges it and says in `why` what is
  * wrong with it.  The caller of all those puts the number of the job in front,
  * once.
+ *
+ * Everything is judged before anything is handed on: a batch is inserted all
+ * or none, and the reason should come before the store has done half the work.
  */
 #include "queue/draft.h"
 
@@ -46,6 +49,7 @@ refuse(struct drafting *d, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(d->why, sizeof(d->why), format, args);
 	va_end(args);
+	weir_assert(d->why[0]);
 	return WEIR_INVAL;
 }
 
@@ -66,11 +70,16 @@ refuse_name(struct drafting *d, const char *what, const char *name,
 		      fault);
 }
 
+static const char default_queue[] = "default";
+
+/*
+ * One byte more than is good is looked at, so that a text without an end is
+ * found to be too long and not read to the end of the world.
+ */
 static weir_status
 draft_names(struct drafting *d)
 {
-	const char *queue = d->from->queue ? d->from->queue : "default";
-	const char *kind = d->from->kind, *fault;
+	const char *queue = d->from->queue, *kind = d->from->kind, *fault;
 
 	if (!kind)
 		return refuse(d, "kind is missing");
@@ -82,6 +91,11 @@ draft_names(struct drafting *d)
 	if (!d->rules->ours && weir__kind_is_ours(kind, d->to->kind_len))
 		return refuse_name(d, "kind", kind,
 				   "is reserved for the command weir");
+	if (!queue) {
+		d->to->queue = default_queue;
+		d->to->queue_len = sizeof(default_queue) - 1;
+		return WEIR_OK;
+	}
 	d->to->queue = queue;
 	d->to->queue_len = strnlen(queue, WEIR_QUEUE_NAME_MAX + 1);
 	fault = weir__queue_name_fault(queue, d->to->queue_len);
@@ -95,6 +109,7 @@ check_object(struct drafting *d, const char *what, const char *text,
 {
 	struct weir_json_fault fault;
 
+	weir_assert(text);
 	if (*len == 0)
 		*len = strnlen(text, WEIR_ARGS_MAX + 1);
 	if (*len > WEIR_ARGS_MAX)
@@ -106,6 +121,7 @@ check_object(struct drafting *d, const char *what, const char *text,
 	return refuse(d, "%s: %s (at byte %zu)", what, fault.why, fault.at);
 }
 
+/* Metadata that was not given stays NULL: a store keeps none. */
 static weir_status
 draft_json(struct drafting *d)
 {
@@ -154,7 +170,7 @@ measure_tags(struct drafting *d, size_t *ret)
 	return WEIR_OK;
 }
 
-/* Nothing in a tag needs an escape. */
+/* ["a","b"]: nothing that may be in a tag needs an escape. */
 static weir_status
 draft_tags(struct drafting *d)
 {
@@ -187,6 +203,7 @@ draft_tags(struct drafting *d)
 	return WEIR_OK;
 }
 
+/* Of these 0 is the default, which is not 0 for any of them but timeout_ns. */
 static weir_status
 draft_numbers(struct drafting *d)
 {
@@ -211,6 +228,7 @@ draft_numbers(struct drafting *d)
 static int64_t
 ms_of(int64_t ns)
 {
+	weir_assert(ns > 0);
 	return ns / WEIR_MS + (ns % WEIR_MS > 0);
 }
 
@@ -235,6 +253,7 @@ draft_time(struct drafting *d)
 		return refuse(d, "scheduled_at_ms is negative");
 	if (delay_ns > 0 && at_ms > 0)
 		return refuse(d, "both delay_ns and scheduled_at_ms are given");
+	/* 292 years at most, so that this does not overflow. */
 	if (delay_ns > 0)
 		at_ms = now_ms + ms_of(delay_ns);
 	if (at_ms > WEIR_CIVIL_MS_MAX)
@@ -245,6 +264,7 @@ draft_time(struct drafting *d)
 	return WEIR_OK;
 }
 
+/* Paths with dots, of which no name is empty. */
 static weir_status
 check_fields(struct drafting *d)
 {
@@ -265,6 +285,10 @@ check_fields(struct drafting *d)
 	return WEIR_OK;
 }
 
+/*
+ * What would be ignored is refused, too: who gives a period and forgets to say
+ * that it counts believes that it does.
+ */
 static weir_status
 check_unique(struct drafting *d)
 {
@@ -297,6 +321,7 @@ check_unique(struct drafting *d)
 	return check_fields(d);
 }
 
+/* After the times: the key is of when the job is to run. */
 static weir_status
 draft_unique(struct drafting *d)
 {
@@ -306,6 +331,7 @@ draft_unique(struct drafting *d)
 	struct weir_unique unique;
 	unsigned char *key;
 
+	weir_assert(to->kind && to->args && to->scheduled_at_ms > 0);
 	if (status != WEIR_OK || from->unique == 0)
 		return status;
 	unique = (struct weir_unique){
@@ -333,6 +359,7 @@ draft_unique(struct drafting *d)
 static weir_status
 draft_insert(struct drafting *d)
 {
+	/* In this order: later ones need what earlier ones have filled in. */
 	static weir_status (*const parts[])(struct drafting *) = {
 		draft_names,   draft_json, draft_tags,
 		draft_numbers, draft_time, draft_unique,
@@ -359,6 +386,7 @@ insert_at(const weir_insert *inserts, size_t stride, size_t i,
 	const char *at = (const char *)inserts + i * stride;
 	size_t size;
 
+	weir_assert(stride <= INSERT_SIZE_MAX);
 	memcpy(&size, at, sizeof(size));
 	if (size != stride)
 		return NULL;
@@ -379,10 +407,12 @@ take_room(struct weir_drafts *drafts, size_t count)
 		count == 1 ? &drafts->one : calloc(count, sizeof(*drafts->all));
 }
 
+/* A job that is alone needs no number. */
 static weir_status
 report(const struct drafting *d, weir_status status, size_t i, size_t count,
        weir_error *reterr)
 {
+	weir_assert(status != WEIR_OK && i < count);
 	if (count == 1)
 		return weir__queue_error(reterr, status, 0, "%s", d->why);
 	return weir__queue_error(reterr, status, 0, "job %zu: %s", i, d->why);
@@ -430,6 +460,7 @@ weir__drafts_init(struct weir_drafts *drafts, const weir_insert *inserts,
 void
 weir__drafts_fini(struct weir_drafts *drafts)
 {
+	weir_assert(drafts->count == 0 || drafts->all);
 	if (drafts->all != &drafts->one)
 		free(drafts->all);
 	weir__arena_fini(&drafts->arena);

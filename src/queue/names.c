@@ -56,6 +56,7 @@ is(char c, unsigned classes)
 const char *
 weir__queue_name_fault(const char *name, size_t len)
 {
+	weir_assert(name);
 	if (len == 0)
 		return "is empty";
 	if (len > WEIR_QUEUE_NAME_MAX)
@@ -65,6 +66,7 @@ weir__queue_name_fault(const char *name, size_t len)
 			return "has something else than a-z, 0-9, _ and -";
 	if (!is(name[0], LOWER) || !is(name[len - 1], LOWER))
 		return "does not begin and end with one of a-z and 0-9";
+	/* The ends were looked at, so this one has a neighbour on each side. */
 	for (size_t i = 1; i < len; i++)
 		if (is(name[i], BREAK) && is(name[i - 1], BREAK))
 			return "has two of _ and - side by side";
@@ -86,6 +88,7 @@ weir__kind_fault(const char *kind, size_t len)
 {
 	size_t step;
 
+	weir_assert(kind);
 	if (len == 0)
 		return "is empty";
 	if (len > WEIR_KIND_MAX)
@@ -106,6 +109,7 @@ weir__kind_fault(const char *kind, size_t len)
 const char *
 weir__tag_fault(const char *tag, size_t len)
 {
+	weir_assert(tag);
 	if (len < 3)
 		return "has less than 3 bytes";
 	if (len > WEIR_TAG_MAX)
@@ -135,6 +139,7 @@ weir__schedule_name_fault(const char *name, size_t len)
 {
 	size_t step;
 
+	weir_assert(name);
 	if (len == 0)
 		return "is empty";
 	if (len > WEIR_SCHEDULE_NAME_MAX)
@@ -165,6 +170,7 @@ weir__name_show(const char *name, char out[WEIR_NAME_SHOWN_SIZE])
 		}
 		at += step;
 	}
+	weir_assert(to + 4 <= WEIR_NAME_SHOWN_SIZE);
 	memcpy(out + to, at < len ? "..." : "", at < len ? 4 : 1);
 	return out;
 }
@@ -175,5 +181,6 @@ weir__kind_is_ours(const char *kind, size_t len)
 	static const char prefix[] = "weir.";
 	const size_t prefix_len = sizeof(prefix) - 1;
 
+	weir_assert(kind);
 	return len >= prefix_len && memcmp(kind, prefix, prefix_len) == 0;
 }

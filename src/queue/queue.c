@@ -26,12 +26,15 @@ weir_store_close(weir_store *store)
 	return NULL;
 }
 
+/* reterr is one of ours if the caller has none: a store always gets one. */
 static weir_status
 invalid(weir_error *reterr, const char *why)
 {
+	weir_assert(reterr && why);
 	return weir__queue_error(reterr, WEIR_INVAL, 0, "%s", why);
 }
 
+/* Looked at first: whoever only looks need not be told what else is wrong. */
 static weir_status
 check_writable(const weir_store *store, weir_error *reterr)
 {
@@ -52,6 +55,7 @@ sane_now_ms(const weir_store *store)
 	return now_ms < WEIR_CIVIL_MS_MAX ? now_ms : WEIR_CIVIL_MS_MAX;
 }
 
+/* ours: kinds of the command's own are fine. */
 static weir_status
 insert(weir_store *store, const weir_insert *inserts, size_t count, bool ours,
        weir_inserted *rets, weir_ctx *ctx, weir_error *reterr)
@@ -66,6 +70,7 @@ insert(weir_store *store, const weir_insert *inserts, size_t count, bool ours,
 	status = check_writable(store, reterr);
 	if (status != WEIR_OK || count == 0)
 		return status;
+	/* One time for all: what comes together was created together. */
 	rules.now_ms = sane_now_ms(store);
 	status = weir__drafts_init(&drafts, inserts, count, &rules, reterr);
 	if (status == WEIR_OK)
@@ -124,6 +129,7 @@ weir_store_insert_tx(weir_store *store, struct sqlite3 *db,
 void
 weir_store_committed(weir_store *store)
 {
+	weir_assert(store->ops->wake);
 	store->ops->wake(store);
 }
 
@@ -140,6 +146,7 @@ check_name(const char *what, const char *name,
 
 	static_assert(NAME_LEN_MAX >= WEIR_TAG_MAX,
 		      "one byte more is looked at");
+	weir_assert(what && fault_of);
 	if (!name)
 		return WEIR_OK;
 	fault = fault_of(name, strnlen(name, NAME_LEN_MAX + 1));
@@ -149,11 +156,16 @@ check_name(const char *what, const char *name,
 				 weir__name_show(name, shown), fault);
 }
 
+/*
+ * Names that cannot be are refused, though a list of none would be true: who
+ * asks for the queue "Mail" has made a mistake, and should hear of it.
+ */
 static weir_status
 check_filter(const weir_job_filter *filter, weir_error *reterr)
 {
 	weir_status status;
 
+	weir_assert(filter->size == sizeof(*filter));
 	if (filter->id_count > 0 && !filter->ids)
 		return invalid(reterr, "id_count without ids");
 	if (filter->states & ~WEIR_JOB_STATES_ALL)
@@ -197,6 +209,7 @@ weir_store_list(weir_store *store, const weir_job_filter *filter,
 	return store->ops->list(store, &ours, row, user, reterr);
 }
 
+/* An enum of a caller's may hold any number. */
 static bool
 is_action(weir_job_action action)
 {
@@ -263,6 +276,7 @@ weir_store_pause(weir_store *store, const char *queue, bool pause,
 	if (!reterr)
 		reterr = &error;
 	status = check_writable(store, reterr);
+	/* "*" is no name, so that no queue can be meant by it. */
 	if (status == WEIR_OK && !(queue && strcmp(queue, "*") == 0))
 		status = check_queue(queue, reterr);
 	if (status != WEIR_OK)
@@ -270,6 +284,7 @@ weir_store_pause(weir_store *store, const char *queue, bool pause,
 	return store->ops->queue_set(store, queue, pause, -1, reterr);
 }
 
+/* The same as for actions. */
 static bool
 is_policy(weir_finished_policy finished)
 {
@@ -302,12 +317,14 @@ weir_store_set_finished(weir_store *store, const char *queue,
 	return store->ops->queue_set(store, queue, -1, (int)finished, reterr);
 }
 
+/* A spec that is right and never fires is a mistake as well. */
 static weir_status
 check_spec(const char *spec, int64_t now_ms, weir_error *reterr)
 {
 	char why[WEIR_CRON_WHY_MAX];
 	struct weir_cron cron;
 
+	weir_assert(now_ms > 0);
 	if (!spec)
 		return invalid(reterr, "the schedule has no spec");
 	if (!weir__cron_parse(spec, &cron, why))
@@ -325,6 +342,7 @@ check_schedule(const weir_schedule *schedule, int64_t now_ms,
 {
 	weir_status status;
 
+	weir_assert(schedule->size == sizeof(*schedule));
 	if (!schedule->name)
 		return invalid(reterr, "the schedule has no name");
 	status = check_name("schedule", schedule->name,
@@ -336,6 +354,7 @@ check_schedule(const weir_schedule *schedule, int64_t now_ms,
 	return status;
 }
 
+/* commands: a kind of the command's own is fine. */
 static weir_status
 schedule_put(weir_store *store, const weir_schedule *schedule, bool commands,
 	     weir_error *reterr)

@@ -19,10 +19,6 @@
  * which is River's.  (For a json.RawMessage Go keeps escapes as they are.
  * That is the one case in which the two differ: then, if it has escapes that
  * Go would not write.)
- *
- * River writes the names of the outermost members with another library than
- * the rest, which leaves all of 0x20 to 0x7f but " and \ alone if there is
- * nothing else in a name: "<" stays in "a<b", and not in "ä<b".
  */
 #include "queue/unique.h"
 
@@ -31,6 +27,7 @@
 #include "base/json_scan.h"
 #include "base/json_text.h"
 #include "base/sha256.h"
+#include "queue/go_text.h"
 
 #include <weir/queue.h>
 
@@ -42,171 +39,20 @@
 
 static_assert(WEIR_UNIQUE_KEY_SIZE == WEIR_SHA256_SIZE, "a key is a digest");
 
-/* A string as it is spelled in args, without its quotes. */
-struct spelled {
-	const char *at;
-	size_t len;
-};
-
-static struct spelled
+/* As it is spelled, between its quotes. */
+static struct weir_spelled
 name_of(const struct weir_json_member *member)
 {
 	weir_assert(member->name_len >= 2);
-	return (struct spelled){member->name + 1, member->name_len - 2};
+	return (struct weir_spelled){member->name + 1, member->name_len - 2};
 }
 
-/* What stands for c in a string of Go's, or NULL: c itself. */
-static const char *
-go_escape(unsigned char c, char room[8])
-{
-	static const char digits[] = "0123456789abcdef";
-
-	switch (c) {
-	case '"':
-		return "\\\"";
-	case '\\':
-		return "\\\\";
-	case '\b':
-		return "\\b";
-	case '\f':
-		return "\\f";
-	case '\n':
-		return "\\n";
-	case '\r':
-		return "\\r";
-	case '\t':
-		return "\\t";
-	default:
-		if (c >= 0x20 && c != '<' && c != '>' && c != '&')
-			return NULL;
-		memcpy(room, "\\u00", 4);
-		room[4] = digits[c >> 4];
-		room[5] = digits[c & 0xf];
-		room[6] = '\0';
-		return room;
-	}
-}
-
-/*
- * U+2028 and U+2029 are line ends in old JavaScript, so Go escapes them.  c is
- * the first byte of a character that begins like them.
- */
-static void
-put_e2(struct weir_buf *buf, struct weir_json_text *text)
-{
-	unsigned char second = weir__json_text_next(text);
-	unsigned char third = weir__json_text_next(text);
-
-	if (second == 0x80 && third == 0xa8) {
-		weir__buf_puts(buf, "\\u2028");
-	} else if (second == 0x80 && third == 0xa9) {
-		weir__buf_puts(buf, "\\u2029");
-	} else {
-		weir__buf_putc(buf, '\xe2');
-		weir__buf_putc(buf, (char)second);
-		weir__buf_putc(buf, (char)third);
-	}
-}
-
-/* As Go's encoder writes it. */
-static void
-put_go_string(struct weir_buf *buf, struct spelled string)
-{
-	struct weir_json_text text;
-	unsigned char c;
-	char room[8];
-
-	weir__json_text_init(&text, string.at, string.len);
-	weir__buf_putc(buf, '"');
-	while ((c = weir__json_text_next(&text)) != 0) {
-		const char *escape = go_escape(c, room);
-
-		if (escape)
-			weir__buf_puts(buf, escape);
-		else if (c == 0xe2)
-			put_e2(buf, &text);
-		else
-			weir__buf_putc(buf, (char)c);
-	}
-	weir__buf_putc(buf, '"');
-}
-
-/* Nothing in it but 0x20 to 0x7f, and neither " nor \? */
-static bool
-is_simple(struct spelled string)
-{
-	struct weir_json_text text;
-	unsigned char c;
-
-	weir__json_text_init(&text, string.at, string.len);
-	while ((c = weir__json_text_next(&text)) != 0)
-		if (c < 0x20 || c > 0x7f || c == '"' || c == '\\')
-			return false;
-	return true;
-}
-
-/* As River writes the name of a member that it has sorted. */
-static void
-put_name(struct weir_buf *buf, struct spelled name)
-{
-	struct weir_json_text text;
-	unsigned char c;
-
-	if (!is_simple(name)) {
-		put_go_string(buf, name);
-		return;
-	}
-	weir__json_text_init(&text, name.at, name.len);
-	weir__buf_putc(buf, '"');
-	while ((c = weir__json_text_next(&text)) != 0)
-		weir__buf_putc(buf, (char)c);
-	weir__buf_putc(buf, '"');
-}
-
-/* The string that begins with the quote at `at`. */
-static struct spelled
-string_at(const char *at, const char *end)
-{
-	struct spelled string = {.at = ++at};
-
-	while (at < end && *at != '"')
-		at += *at == '\\' ? 2 : 1;
-	weir_assert(at < end);
-	string.len = (size_t)(at - string.at);
-	return string;
-}
-
-/* Any value, without blanks and with Go's strings. */
-static void
-put_value(struct weir_buf *buf, const char *value, size_t len)
-{
-	const char *end = value + len;
-
-	for (const char *at = value; at < end; at++) {
-		struct spelled string;
-
-		switch (*at) {
-		case ' ':
-		case '\t':
-		case '\n':
-		case '\r':
-			break;
-		case '"':
-			string = string_at(at, end);
-			put_go_string(buf, string);
-			at = string.at + string.len; /* its last quote */
-			break;
-		default:
-			weir__buf_putc(buf, *at);
-		}
-	}
-}
-
+/* By what the names stand for, byte by byte, as Go sorts its strings. */
 static int
 member_compare(const void *left, const void *right)
 {
 	const struct weir_json_member *a = left, *b = right;
-	struct spelled x = name_of(a), y = name_of(b);
+	struct weir_spelled x = name_of(a), y = name_of(b);
 	int order = weir__json_text_compare(x.at, x.len, y.at, y.len);
 
 	if (order != 0)
@@ -244,7 +90,7 @@ put_all(struct weir_buf *buf, struct weir_buf *sorted, const char *args,
 
 	weir__buf_putc(buf, '{');
 	for (size_t i = 0; i < count; i++) {
-		struct spelled name = name_of(&members[i]), before;
+		struct weir_spelled name = name_of(&members[i]), before;
 
 		if (i > 0) {
 			before = name_of(&members[i - 1]);
@@ -253,19 +99,20 @@ put_all(struct weir_buf *buf, struct weir_buf *sorted, const char *args,
 				continue;
 			weir__buf_putc(buf, ',');
 		}
-		put_name(buf, name);
+		weir__go_name(buf, name);
 		weir__buf_putc(buf, ':');
-		put_value(buf, members[i].value, members[i].value_len);
+		weir__go_value(buf, members[i].value, members[i].value_len);
 	}
 	weir__buf_putc(buf, '}');
 }
 
 /* Is that the name which is spelled so? */
 static bool
-is_called(struct spelled spelled, const char *name, size_t len)
+is_called(struct weir_spelled spelled, const char *name, size_t len)
 {
 	struct weir_json_text text;
 
+	weir_assert(len > 0);
 	weir__json_text_init(&text, spelled.at, spelled.len);
 	for (size_t i = 0; i < len; i++)
 		if (weir__json_text_next(&text) != (unsigned char)name[i])
@@ -279,6 +126,7 @@ step_down(struct weir_json_member *member, const char *name, size_t len)
 {
 	struct weir_json_scan scan;
 
+	/* What is no object has no members, and so not that one. */
 	weir__json_scan_init(&scan, member->value, member->value_len);
 	while (weir__json_scan_next(&scan, member))
 		if (is_called(name_of(member), name, len))
@@ -305,7 +153,7 @@ walk(const struct weir_unique *unique, const char *path, struct weir_buf *buf,
 		if (!step_down(&member, path, step))
 			return false;
 		if (written) {
-			put_name(buf, name_of(&member));
+			weir__go_name(buf, name_of(&member));
 			weir__buf_putc(buf, ':');
 		}
 		if (!path[step])
@@ -314,8 +162,9 @@ walk(const struct weir_unique *unique, const char *path, struct weir_buf *buf,
 			weir__buf_putc(buf, '{');
 		path += step + 1;
 	}
+	weir_assert(member.value_len > 0);
 	if (buf)
-		put_value(buf, member.value, member.value_len);
+		weir__go_value(buf, member.value, member.value_len);
 	return true;
 }
 
@@ -325,6 +174,7 @@ depth_of(const char *path)
 {
 	size_t depth = 0;
 
+	weir_assert(*path);
 	for (; *path; path++)
 		depth += *path == '.';
 	return depth;
@@ -336,6 +186,7 @@ common_depth(const char *a, const char *b)
 {
 	size_t depth = 0;
 
+	weir_assert(*a && *b);
 	for (; *a && *a == *b; a++, b++)
 		depth += *a == '.';
 	return depth;
@@ -372,6 +223,7 @@ put_fields(struct weir_buf *buf, struct weir_buf *sorted,
 	weir__buf_reset(sorted);
 	weir__buf_append(sorted, unique->fields,
 			 unique->field_count * sizeof(*fields));
+	weir_assert(unique->field_count > 0);
 	if (sorted->failed)
 		return;
 	fields = (void *)sorted->data;
@@ -381,6 +233,7 @@ put_fields(struct weir_buf *buf, struct weir_buf *sorted,
 
 		if (is_covered(fields, i) || !walk(unique, fields[i], NULL, 0))
 			continue;
+		/* Those of the last path that this one is not in. */
 		for (; open > known + 1; open--)
 			weir__buf_putc(buf, '}');
 		weir__buf_putc(buf, last ? ',' : '{');
@@ -421,6 +274,8 @@ put_text(const struct weir_unique *unique, struct weir_unique_room *room)
 {
 	struct weir_buf *buf = &room->text;
 
+	weir_assert(unique->kind_len > 0 && unique->queue_len > 0);
+	weir_assert(unique->args_len >= 2);
 	if (!(unique->parts & WEIR_UNIQUE_NO_KIND)) {
 		weir__buf_puts(buf, "&kind=");
 		weir__buf_append(buf, unique->kind, unique->kind_len);
@@ -464,6 +319,7 @@ weir__unique_key(const struct weir_unique *unique,
 void
 weir__unique_room_fini(struct weir_unique_room *room)
 {
+	/* Empty again, and as good as a zeroed one. */
 	weir__buf_fini(&room->text);
 	weir__buf_fini(&room->sorted);
 }
