@@ -19,6 +19,7 @@ sqlite_close(weir_store *store)
 	weir__sqlite_stop_writer(sqlite);
 	weir__sqlite_drop_workers(sqlite);
 	weir__gather_fini(&sqlite->gather);
+	free(sqlite->endings.all);
 	weir__sqlite_disconnect(&sqlite->reader, true);
 	weir__sqlite_disconnect(&sqlite->checkpointer, true);
 	weir__sqlite_disconnect(&sqlite->writer, true);

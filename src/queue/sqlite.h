@@ -33,6 +33,7 @@ enum sqlite_sql {
 	SQL_SYNC_FULL,
 	SQL_SYNC_NORMAL,
 	SQL_IDS,
+	SQL_INSERT_SAME,
 	SQL_INSERT_PLAIN,
 	SQL_INSERT_ONE,
 	SQL_INSERT_OTHER,
@@ -42,6 +43,7 @@ enum sqlite_sql {
 	SQL_CLAIM, /* 3 of them: any kind, some, all but some */
 	SQL_CLAIM_END = SQL_CLAIM + 3,
 	SQL_CLAIM_MARK = SQL_CLAIM_END,
+	SQL_CLAIM_MARK_RANGE,
 	SQL_CLAIM_SUSPECT,
 	SQL_CLAIM_SUSPECT_END = SQL_CLAIM_SUSPECT + 3,
 	SQL_ALONE_CLAIM = SQL_CLAIM_SUSPECT_END,
@@ -52,6 +54,12 @@ enum sqlite_sql {
 	SQL_ALONE_KEEP,
 	SQL_ALONE_DROP,
 	SQL_ALONE_ARCHIVE,
+	SQL_RANGE_KEEP,
+	SQL_RANGE_DROP,
+	SQL_RANGE_ARCHIVE,
+	SQL_ALONE_RANGE_KEEP,
+	SQL_ALONE_RANGE_DROP,
+	SQL_ALONE_RANGE_ARCHIVE,
 	SQL_FINISH_ONE,
 	SQL_ALONE_ONE,
 	SQL_ARCHIVE_ONE,
@@ -154,6 +162,19 @@ struct sqlite_worker {
 	struct sqlite_alone *alone; /* or NULL */
 };
 
+/* A completion that waits for others like it. */
+struct sqlite_ending {
+	int64_t id;
+	size_t at; /* among the finishes of the turn */
+	weir_finished_policy policy;
+};
+
+struct sqlite_endings {
+	struct sqlite_ending *all;
+	size_t count, cap;
+	bool is_mixed; /* not in the order of ids */
+};
+
 /*
  * Rows on their way into a batch: texts are offsets until all are there.
  * Kept from turn to turn, so that a turn hardly takes memory.
@@ -178,6 +199,7 @@ struct weir_sqlite {
 	/* the writer's thread's, once that runs */
 	struct sqlite_conn writer, checkpointer;
 	struct sqlite_gather gather;
+	struct sqlite_endings endings;
 	bool full_sync; /* synchronous is FULL just now */
 	int wal_frames; /* in the WAL after the last commit */
 	bool uncovered; /* and behind it one that has failed */
@@ -249,7 +271,7 @@ weir_status weir__sqlite_failed(struct sqlite_conn *conn, int code,
  * Begin and end to note which rows of `job` a statement changes.  Not on a
  * caller's connection, whose hook may be in use.
  */
-#define SQLITE_CHANGES_MAX 64
+#define SQLITE_CHANGES_MAX 256
 bool weir__sqlite_note_changes(struct sqlite_conn *conn, size_t max);
 void weir__sqlite_note_end(struct sqlite_conn *conn);
 
@@ -296,6 +318,20 @@ weir_status weir__sqlite_ask(struct weir_sqlite *store,
 /* Texts are valid until the statement moves on. */
 void weir__sqlite_row(sqlite3_stmt *stmt, weir_job_row *ret);
 
+/* Those that a handler gets, and their row: what an attempt may depend on. */
+#define SQLITE_CLAIM_COLUMNS                                          \
+	"id, priority, attempt, max_attempts, crashes, created_at,"   \
+	" scheduled_at, attempted_at, timeout, kind, metadata, tags," \
+	" errors, output, unique_key, unique_states, args"
+void weir__sqlite_claim_row(sqlite3_stmt *stmt, const char *queue,
+			    weir_job_row *ret);
+
+/*
+ * What is in the index job_mark; a statement that is to use it has to say so in
+ * these words.
+ */
+#define SQLITE_IN_MARK "(state <> 0 OR crashes <> 0)"
+
 /* In sqlite_insert.c. */
 
 weir_status weir__sqlite_insert(weir_store *store,
@@ -318,6 +354,7 @@ struct sqlite_turn {
 	bool wakes;
 	bool has_suspect; /* and so nothing else */
 	struct sqlite_gather *gather;
+	struct sqlite_endings *endings;
 };
 
 weir_status weir__sqlite_turn(weir_store *store, struct weir_turn *turn,

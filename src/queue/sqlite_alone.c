@@ -209,7 +209,7 @@ cursor_of(struct sqlite_alone *alone, const char *queue)
 }
 
 #define ALONE_CLAIM(kinds)                                     \
-	"SELECT " SQLITE_JOB_COLUMNS " FROM job"               \
+	"SELECT " SQLITE_CLAIM_COLUMNS " FROM job"             \
 	" WHERE state = 0 AND crashes = 0 AND queue = ?1"      \
 	" AND priority = ?3 AND (scheduled_at, id) > (?5, ?6)" \
 	" AND scheduled_at <= ?2" kinds " ORDER BY scheduled_at, id"
@@ -248,7 +248,7 @@ claim_priority(struct sqlite_turn *t, const struct weir_want *want,
 	(void)sqlite3_bind_int64(stmt, 6, place->id);
 	while (*ret_count < want->count &&
 	       (code = sqlite3_step(stmt)) == SQLITE_ROW) {
-		weir__sqlite_row(stmt, &row);
+		weir__sqlite_claim_row(stmt, want->queue, &row);
 		place->scheduled_at = row.scheduled_at_ms;
 		place->id = row.id;
 		if (weir__alone_has(t->alone, row.id) ||

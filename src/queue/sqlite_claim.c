@@ -4,8 +4,9 @@
  * Design.  Two statements in one transaction: the jobs are read in order along
  * job_claim, which holds what is available and nothing else, so that it takes
  * as long with ten million jobs waiting as with ten; then they are marked as
- * ours by their ids, 64 at a time.  One UPDATE ... RETURNING was rejected: it
- * gives its rows in no order, after it has built a table of all of them.
+ * ours by their ids, a range or a list at a time.  One UPDATE ... RETURNING was
+ * rejected: it gives its rows in no order, after it has built a table of all of
+ * them.
  *
  * attempted_at is what a claim is fenced by, together with the attempt, which
  * a release gives back; so it always grows, even if the clock does not.
@@ -19,25 +20,29 @@
 
 #define IDS 64
 
+/* From so many ids in a row on, a range is quicker than a list. */
+#define RANGE_LEAST 4
+
 #define KIND_IN  " AND kind IN (SELECT value FROM json_each(?4))"
 #define KIND_OUT " AND kind NOT IN (SELECT value FROM json_each(?4))"
 
-#define SELECT_CLAIM(crashes, kinds)                              \
-	"SELECT " SQLITE_JOB_COLUMNS " FROM job"                  \
-	" WHERE state = 0 AND crashes " crashes " AND queue = ?1" \
-	" AND scheduled_at <= ?2" kinds                           \
+#define SELECT_CLAIM(where, kinds)                              \
+	"SELECT " SQLITE_CLAIM_COLUMNS " FROM job WHERE " where \
+	" AND queue = ?1 AND scheduled_at <= ?2" kinds          \
 	" ORDER BY priority, scheduled_at, id LIMIT ?3"
+#define INNOCENT "state = 0 AND crashes = 0"
+#define SUSPECT  SQLITE_IN_MARK " AND state = 0 AND mark > 0"
 
 static const char *const claim_texts[] = {
-	SELECT_CLAIM("= 0", ""),
-	SELECT_CLAIM("= 0", KIND_IN),
-	SELECT_CLAIM("= 0", KIND_OUT),
+	SELECT_CLAIM(INNOCENT, ""),
+	SELECT_CLAIM(INNOCENT, KIND_IN),
+	SELECT_CLAIM(INNOCENT, KIND_OUT),
 };
 
 static const char *const suspect_texts[] = {
-	SELECT_CLAIM("<> 0", ""),
-	SELECT_CLAIM("<> 0", KIND_IN),
-	SELECT_CLAIM("<> 0", KIND_OUT),
+	SELECT_CLAIM(SUSPECT, ""),
+	SELECT_CLAIM(SUSPECT, KIND_IN),
+	SELECT_CLAIM(SUSPECT, KIND_OUT),
 };
 
 int
@@ -124,7 +129,7 @@ claim_from(struct sqlite_turn *t, bool suspects, const char *queue,
 	(void)sqlite3_bind_int64(stmt, 3, t->alone ? -1 : (int64_t)count);
 	while (code == SQLITE_OK && *ret_count < count &&
 	       (code = sqlite3_step(stmt)) == SQLITE_ROW) {
-		weir__sqlite_row(stmt, &row);
+		weir__sqlite_claim_row(stmt, queue, &row);
 		code = SQLITE_OK;
 		if (t->alone && weir__alone_has(t->alone, row.id))
 			continue;
@@ -150,6 +155,11 @@ look_for_suspects(struct sqlite_turn *t, const struct weir_want *want)
 	return code;
 }
 
+#define MARK                                                    \
+	"UPDATE job SET state = 6, attempt = attempt + 1,"      \
+	" attempted_at = max(?1, ifnull(attempted_at, 0) + 1)," \
+	" owner = ?2, attempted_by = ?3 WHERE "
+
 static sqlite3_stmt *
 mark_statement(struct sqlite_conn *conn)
 {
@@ -158,12 +168,9 @@ mark_statement(struct sqlite_conn *conn)
 
 	if (stmt)
 		return stmt;
-	weir__buf_puts(&text,
-		       "UPDATE job SET state = 6, attempt = attempt + 1,"
-		       " attempted_at = max(?1, ifnull(attempted_at, 0) + 1),"
-		       " owner = ?2, attempted_by = ?3 WHERE id IN (");
+	weir__buf_puts(&text, MARK "id IN (");
 	for (int i = 0; i < IDS; i++)
-		weir__buf_puts(&text, i > 0 ? ",?" : "?");
+		weir__buf_printf(&text, "%s?%d", i > 0 ? "," : "", i + 4);
 	weir__buf_putc(&text, ')');
 	if (!text.failed)
 		stmt = weir__sql(conn, SQL_CLAIM_MARK, text.data);
@@ -171,40 +178,83 @@ mark_statement(struct sqlite_conn *conn)
 	return stmt;
 }
 
-/* Rows from..from + IDS are ours from now on. */
+/* Those that stmt names are ours from now on. */
 static int
-mark(struct sqlite_turn *t, size_t from)
+mark(struct sqlite_turn *t, sqlite3_stmt *stmt, size_t count)
 {
 	const struct weir_owner *owner = t->turn->owner;
-	sqlite3_stmt *stmt = mark_statement(t->conn);
-	size_t left = t->gather->count - from;
 	int code;
 
-	if (!stmt)
-		return SQLITE_NOMEM;
 	(void)sqlite3_bind_int64(stmt, 1, t->now_ms);
 	(void)sqlite3_bind_int64(stmt, 2, owner->id);
 	weir__sql_bind_text(stmt, 3, owner->name, strlen(owner->name));
-	for (size_t i = 0; i < IDS; i++)
-		weir__sql_bind_some(stmt, (int)i + 4,
-				    i < left ? t->gather->rows[from + i].id
-					     : 0);
 	code = weir__sql_done(stmt);
 	if (code == SQLITE_OK)
-		weir_assert(sqlite3_changes(t->conn->db) ==
-			    (int)(left < IDS ? left : IDS));
+		weir_assert(sqlite3_changes(t->conn->db) == (int)count);
 	return code;
+}
+
+/* As many as one statement takes, from there on. */
+static int
+mark_some(struct sqlite_turn *t, size_t from, size_t count)
+{
+	sqlite3_stmt *stmt = mark_statement(t->conn);
+
+	if (!stmt)
+		return SQLITE_NOMEM;
+	for (size_t i = 0; i < IDS; i++)
+		weir__sql_bind_some(stmt, (int)i + 4,
+				    i < count ? t->gather->rows[from + i].id
+					      : 0);
+	return mark(t, stmt, count);
+}
+
+/* All ids of a range are those of rows of ours. */
+static int
+mark_range(struct sqlite_turn *t, size_t from, size_t count)
+{
+	const weir_job_row *rows = &t->gather->rows[from];
+	sqlite3_stmt *stmt = weir__sql(t->conn, SQL_CLAIM_MARK_RANGE,
+				       MARK "id BETWEEN ?4 AND ?5");
+
+	if (!stmt)
+		return sqlite3_extended_errcode(t->conn->db);
+	(void)sqlite3_bind_int64(stmt, 4, rows[0].id);
+	(void)sqlite3_bind_int64(stmt, 5, rows[count - 1].id);
+	return mark(t, stmt, count);
+}
+
+/* Rows whose ids follow each other. */
+static size_t
+range_len(const struct sqlite_gather *gather, size_t from)
+{
+	size_t len = 1;
+
+	while (from + len < gather->count &&
+	       gather->rows[from + len].id ==
+		       gather->rows[from].id + (int64_t)len)
+		len++;
+	return len;
 }
 
 /* Rows from there on are ours from now on; alone, memory says so. */
 static int
 mark_all(struct sqlite_turn *t, size_t from)
 {
+	size_t len, left;
 	int code = SQLITE_OK;
 
 	for (; from < t->gather->count && code == SQLITE_OK && !t->alone;
-	     from += IDS)
-		code = mark(t, from);
+	     from += len) {
+		len = range_len(t->gather, from);
+		left = t->gather->count - from;
+		if (len >= RANGE_LEAST) {
+			code = mark_range(t, from, len);
+			continue;
+		}
+		len = left < IDS ? left : IDS;
+		code = mark_some(t, from, len);
+	}
 	return code;
 }
 

@@ -110,6 +110,67 @@ many_statement(struct sqlite_conn *conn)
 	return stmt;
 }
 
+/* Does it differ from the first in nothing but its args? */
+static bool
+is_same(const struct weir_draft *first, const struct weir_draft *draft)
+{
+	return first->state == draft->state &&
+	       first->priority == draft->priority &&
+	       first->scheduled_at_ms == draft->scheduled_at_ms &&
+	       first->max_attempts == draft->max_attempts &&
+	       first->created_at_ms == draft->created_at_ms &&
+	       first->queue_len == draft->queue_len &&
+	       first->kind_len == draft->kind_len &&
+	       memcmp(first->queue, draft->queue, draft->queue_len) == 0 &&
+	       memcmp(first->kind, draft->kind, draft->kind_len) == 0;
+}
+
+static bool
+are_same(const struct weir_draft *drafts)
+{
+	for (int i = 1; i < PLAIN_ROWS; i++)
+		if (!is_same(&drafts[0], &drafts[i]))
+			return false;
+	return true;
+}
+
+/* The same for jobs that share all but id and args: a third of the values. */
+static sqlite3_stmt *
+same_statement(struct sqlite_conn *conn)
+{
+	struct weir_buf text = {0};
+	sqlite3_stmt *stmt = conn->statements[SQL_INSERT_SAME];
+
+	if (stmt)
+		return stmt;
+	weir__buf_puts(&text, INSERT_COLUMNS ") VALUES ");
+	for (int i = 0; i < PLAIN_ROWS; i++)
+		weir__buf_printf(&text, "%s(?%d,?2,?3,?4,?5,?6,?7,?8,?%d)",
+				 i > 0 ? "," : "", i == 0 ? 1 : 8 + i * 2,
+				 9 + i * 2);
+	if (!text.failed)
+		stmt = weir__sql(conn, SQL_INSERT_SAME, text.data);
+	weir__buf_fini(&text);
+	return stmt;
+}
+
+static int
+insert_same(struct sqlite_conn *conn, int64_t id,
+	    const struct weir_draft *drafts)
+{
+	sqlite3_stmt *stmt = same_statement(conn);
+
+	if (!stmt)
+		return SQLITE_NOMEM;
+	bind_plain(stmt, 1, id, drafts);
+	for (int i = 1; i < PLAIN_ROWS; i++) {
+		(void)sqlite3_bind_int64(stmt, 8 + i * 2, id + i);
+		weir__sql_bind_text(stmt, 9 + i * 2, drafts[i].args,
+				    drafts[i].args_len);
+	}
+	return weir__sql_done(stmt);
+}
+
 static int
 insert_many(struct sqlite_conn *conn, int64_t id,
 	    const struct weir_draft *drafts)
@@ -227,7 +288,8 @@ insert_next(struct sqlite_conn *conn, int64_t id,
 	for (size_t i = 0; rets && i < *ret_count; i++)
 		put_result(&rets[i], id + (int64_t)i, &drafts[i]);
 	if (run == PLAIN_ROWS)
-		return insert_many(conn, id, drafts);
+		return are_same(drafts) ? insert_same(conn, id, drafts)
+					: insert_many(conn, id, drafts);
 	if (run > 0)
 		return insert_plain(conn, id, drafts);
 	return insert_other(conn, id, drafts, rets);

@@ -80,3 +80,63 @@ weir__sqlite_row(sqlite3_stmt *stmt, weir_job_row *ret)
 	if (sqlite3_column_bytes(stmt, COLUMN_UNIQUE_KEY) == 32)
 		ret->unique_key = sqlite3_column_blob(stmt, COLUMN_UNIQUE_KEY);
 }
+
+/* In the order of SQLITE_CLAIM_COLUMNS. */
+enum {
+	CLAIM_ID,
+	CLAIM_PRIORITY,
+	CLAIM_ATTEMPT,
+	CLAIM_MAX_ATTEMPTS,
+	CLAIM_CRASHES,
+	CLAIM_CREATED,
+	CLAIM_SCHEDULED,
+	CLAIM_ATTEMPTED,
+	CLAIM_TIMEOUT,
+	CLAIM_KIND,
+	CLAIM_METADATA,
+	CLAIM_TAGS,
+	CLAIM_ERRORS,
+	CLAIM_OUTPUT,
+	CLAIM_UNIQUE_KEY,
+	CLAIM_UNIQUE_STATES,
+	CLAIM_ARGS,
+};
+
+/* The same for a text that mostly is not there. */
+static const char *
+rare_text_at(sqlite3_stmt *stmt, int at, size_t *ret_len)
+{
+	if (sqlite3_column_type(stmt, at) != SQLITE_NULL)
+		return text_at(stmt, at, ret_len);
+	*ret_len = 0;
+	return "";
+}
+
+void
+weir__sqlite_claim_row(sqlite3_stmt *stmt, const char *queue, weir_job_row *ret)
+{
+	memset(ret, 0, sizeof(*ret));
+	ret->state = WEIR_JOB_AVAILABLE;
+	ret->id = sqlite3_column_int64(stmt, CLAIM_ID);
+	ret->priority = number_at(stmt, CLAIM_PRIORITY);
+	ret->attempt = number_at(stmt, CLAIM_ATTEMPT);
+	ret->max_attempts = number_at(stmt, CLAIM_MAX_ATTEMPTS);
+	ret->crashes = number_at(stmt, CLAIM_CRASHES);
+	ret->created_at_ms = sqlite3_column_int64(stmt, CLAIM_CREATED);
+	ret->scheduled_at_ms = sqlite3_column_int64(stmt, CLAIM_SCHEDULED);
+	ret->attempted_at_ms = sqlite3_column_int64(stmt, CLAIM_ATTEMPTED);
+	ret->timeout_ns = sqlite3_column_int64(stmt, CLAIM_TIMEOUT);
+	ret->queue = queue;
+	ret->kind = (const char *)sqlite3_column_text(stmt, CLAIM_KIND);
+	ret->kind = ret->kind ? ret->kind : "";
+	ret->metadata = rare_text_at(stmt, CLAIM_METADATA, &ret->metadata_len);
+	ret->tags = rare_text_at(stmt, CLAIM_TAGS, &ret->tags_len);
+	ret->errors = rare_text_at(stmt, CLAIM_ERRORS, &ret->errors_len);
+	ret->args = text_at(stmt, CLAIM_ARGS, &ret->args_len);
+	ret->output = rare_text_at(stmt, CLAIM_OUTPUT, &ret->output_len);
+	ret->attempted_by = "";
+	if (sqlite3_column_type(stmt, CLAIM_UNIQUE_KEY) != SQLITE_NULL) {
+		ret->unique_states = number_at(stmt, CLAIM_UNIQUE_STATES);
+		ret->unique_key = sqlite3_column_blob(stmt, CLAIM_UNIQUE_KEY);
+	}
+}

@@ -7,11 +7,10 @@
  * too.  What is in the file after version N does not depend on where it came
  * from; tests/test_queue_schema.c compares.
  *
- * job.mark is what a job that is not available is looked for by: when it is
- * due, whose it is, or when it ended.  One index serves all three.
- *
- * A job with which a worker has died is in an index of its own, so that
- * claiming the others does not pass over it each time.
+ * job.mark is what all but plain available jobs are looked for by: when it is
+ * due, whose it is, when it ended, or that a worker has died with it.  One
+ * index serves all four, because each index costs every insert and every
+ * finish, even if it does not take the row.
  */
 #include "queue/sqlite.h"
 
@@ -53,6 +52,7 @@ static const struct version versions[SQLITE_SCHEMA_VERSION + 1] = {
 			      " output TEXT,"
 			      " args TEXT NOT NULL,"
 			      " mark INTEGER AS (CASE state"
+			      "  WHEN 0 THEN crashes"
 			      "  WHEN 6 THEN owner"
 			      "  WHEN 5 THEN scheduled_at"
 			      "  WHEN 7 THEN scheduled_at"
@@ -61,11 +61,8 @@ static const struct version versions[SQLITE_SCHEMA_VERSION + 1] = {
 			      "CREATE INDEX job_claim"
 			      " ON job (queue, priority, scheduled_at, id)"
 			      " WHERE state = 0 AND crashes = 0;"
-			      "CREATE INDEX job_suspect"
-			      " ON job (queue, priority, scheduled_at, id)"
-			      " WHERE state = 0 AND crashes <> 0;"
 			      "CREATE INDEX job_mark ON job (state, mark)"
-			      " WHERE state <> 0;"
+			      " WHERE " SQLITE_IN_MARK ";"
 			      "CREATE UNIQUE INDEX job_unique ON job "
 			      "(unique_key)"
 			      " WHERE unique_key IS NOT NULL"

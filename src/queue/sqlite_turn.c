@@ -77,6 +77,7 @@ run_turn(struct sqlite_request *request, struct sqlite_conn *conn)
 
 	t->conn = conn;
 	t->gather = &request->store->gather;
+	t->endings = &request->store->endings;
 	t->now_ms = weir__store_now_ms(&request->store->base);
 	t->wakes = false;
 	turn->batch = NULL;

@@ -30,7 +30,7 @@ first_mark(struct weir_sqlite *store, int state, int64_t *ret)
 	*ret = INT64_MAX;
 	weir__mutex_lock(&store->read_mu);
 	stmt = weir__sql(conn, SQL_PROMOTE_LOOK,
-			 "SELECT mark FROM job WHERE state <> 0"
+			 "SELECT mark FROM job WHERE " SQLITE_IN_MARK
 			 " AND state = ?1 AND mark IS NOT NULL"
 			 " ORDER BY mark LIMIT 1");
 	if (stmt) {
@@ -63,8 +63,8 @@ run_limited(struct sqlite_conn *conn, enum sqlite_sql sql, const char *text,
 	return code;
 }
 
-#define DUE                                                 \
-	" WHERE id IN (SELECT id FROM job WHERE state <> 0" \
+#define DUE                                                      \
+	" WHERE id IN (SELECT id FROM job WHERE " SQLITE_IN_MARK \
 	" AND state = ?3 AND mark <= ?1 ORDER BY mark LIMIT ?2)"
 
 static weir_status
@@ -202,7 +202,8 @@ bury(struct sqlite_conn *conn, int64_t client)
 	sqlite3_stmt *stmt = weir__sql(
 		conn, SQL_RESCUE_LEFT,
 		"DELETE FROM client WHERE id = ?1 AND NOT EXISTS (SELECT 1"
-		" FROM job WHERE state <> 0 AND state = 6 AND mark = ?1)");
+		" FROM job WHERE " SQLITE_IN_MARK
+		" AND state = 6 AND mark = ?1)");
 
 	if (!stmt)
 		return sqlite3_extended_errcode(conn->db);

@@ -226,7 +226,7 @@ run_leave(struct sqlite_request *request, struct sqlite_conn *conn)
 		"UPDATE job SET attempt = attempt - 1, owner = NULL,"
 		" state = CASE WHEN cancel_at IS NULL THEN 0 ELSE 1 END,"
 		" finalized_at = cancel_at"
-		" WHERE state <> 0 AND state = 6 AND mark = ?1",
+		" WHERE " SQLITE_IN_MARK " AND state = 6 AND mark = ?1",
 		owner->id);
 
 	request->wakes = code == SQLITE_OK && sqlite3_changes(conn->db) > 0;
