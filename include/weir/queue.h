@@ -641,7 +641,8 @@ WEIR_API WEIR_NODISCARD weir_status weir_store_schedules(weir_store *store,
  * run, user   the function, and its last argument.
  * timeout_ns  of an attempt; 0: as weir_work_options says.
  * width       so many at once in this process; 0: any.
- * rate        starts a second in this process; 0: any.
+ * rate        starts a second in this process, a twentieth of a second's
+ *             worth of them at once; 0: any.
  * retry       when to try again, NULL: River's curve, attempts^4 seconds.
  */
 typedef struct weir_handler {
@@ -680,7 +681,8 @@ typedef enum weir_unknown_kind {
  * alone       this process is the only one that works this store (others may
  *             insert and look): claims are then kept in memory, which is
  *             faster.  Refused while another works it, and the reverse.
- * until_empty end when there is nothing to run any more.
+ * until_empty end when no job of these queues is available or running here;
+ *             those that are due later are left.
  * timeout_ns  of an attempt; 0: none.
  * crashes_max a job with which so many workers have died is discarded as
  *             poison; 0 means 3.
@@ -744,7 +746,10 @@ weir_work_new(weir_work **out, weir_store *store,
  * Threads: one call; stop and stats may go on beside it.
  * Owns:    nothing.
  * Returns: WEIR_OK; WEIR_INVAL (it was run before); WEIR_NOMEM, WEIR_SYSTEM
- *          (a thread could not be made; nothing ran), WEIR_CORRUPT.
+ *          (a thread could not be made; nothing ran), WEIR_CORRUPT (the store
+ *          is damaged); after a stop with now, WEIR_BUSY, WEIR_NOMEM or
+ *          WEIR_SYSTEM if the store has not taken the last outcomes for 5 s:
+ *          those jobs will run again.
  */
 WEIR_API WEIR_NODISCARD weir_status weir_work_run(weir_work *work,
 						  weir_ctx *ctx,
