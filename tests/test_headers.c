@@ -12,6 +12,7 @@
 
 /* All at once: no name of one may stand in the way of another. */
 #include <weir/queue.h>
+#include <weir/work.h>
 #include <weir/weir.h>
 
 #include "harness.h"
@@ -88,7 +89,8 @@ TEST(headers, each_declaration_says_waits_threads_owns_and_returns)
 	CHECK(check_contracts("job.h") >= 9);
 	CHECK_EQ_INT(check_contracts("isolate.h"), 3);
 	CHECK(check_contracts("pipeline.h") >= 1);
-	CHECK_EQ_INT(check_contracts("queue.h"), 26);
+	CHECK_EQ_INT(check_contracts("queue.h"), 16);
+	CHECK_EQ_INT(check_contracts("work.h"), 10);
 }
 
 TEST(headers, give_structs_of_options_their_size)
@@ -196,7 +198,7 @@ TEST(headers, each_macro_is_used_by_a_test)
 	static const char *const headers[] = {
 		"base.h",     "ctx.h",   "chan.h",  "retry.h",
 		"limit.h",    "pool.h",  "job.h",   "isolate.h",
-		"pipeline.h", "typed.h", "queue.h",
+		"pipeline.h", "typed.h", "queue.h", "work.h",
 	};
 	char *tests = read_tests();
 	int found = 0;

@@ -6,8 +6,9 @@
  * pipeline.h, and typed.h for types on top.  Programs may include just what
  * they use.
  *
- * queue.h is not among them: it belongs to libweir-queue, and programs that
- * have not linked that are to hear it from the compiler, not from the linker.
+ * queue.h and work.h are not among them: they belong to libweir-queue, and
+ * programs that have not linked that are to hear it from the compiler, not from
+ * the linker.
  */
 #ifndef WEIR_WEIR_H
 #define WEIR_WEIR_H

@@ -18,6 +18,8 @@
 
 #include "queue/store.h"
 
+#include <weir/work.h>
+
 /* A client that was seen, and for how long it has been silent. */
 struct weir_client_seen {
 	int64_t id, beat, silent_ns;

@@ -20,6 +20,8 @@
 
 #include "queue/store.h"
 
+#include <weir/work.h>
+
 /*
  * What came of an attempt, as a lane tells it; zeroed but for the two times
  * (WEIR_OUTCOME_INIT).  The status is what a handler would return; see
