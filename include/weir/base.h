@@ -69,12 +69,12 @@ extern "C" {
 	X(INVAL, 8, "invalid argument")         \
 	X(NOMEM, 9, "out of memory")            \
 	X(SYSTEM, 10, "system call failed")     \
-	X(CRASHED, 11, "crashed")                       \
-	X(STALE, 12, "no longer the caller's")          \
-	X(NOTFOUND, 13, "not found")                    \
-	X(FOREIGN, 14, "something else")                \
-	X(OLD, 15, "needs a migration")                 \
-	X(NEWER, 16, "made by a newer version")         \
+	X(CRASHED, 11, "crashed")               \
+	X(STALE, 12, "no longer the caller's")  \
+	X(NOTFOUND, 13, "not found")            \
+	X(FOREIGN, 14, "something else")        \
+	X(OLD, 15, "needs a migration")         \
+	X(NEWER, 16, "made by a newer version") \
 	X(CORRUPT, 17, "damaged")
 
 typedef enum weir_status {

@@ -188,7 +188,7 @@ draft_tags(struct drafting *d)
 		return no_memory(d);
 	for (size_t i = 0; i < d->from->tag_count; i++) {
 		const char *tag = d->from->tags[i];
-		size_t len = strlen(tag);
+		size_t len = strnlen(tag, WEIR_TAG_MAX);
 
 		*at++ = i == 0 ? '[' : ',';
 		*at++ = '"';

@@ -125,8 +125,10 @@ weir__go_name(struct weir_buf *buf, struct weir_spelled name)
 static struct weir_spelled
 string_at(const char *at, const char *end)
 {
-	struct weir_spelled string = {.at = ++at};
+	struct weir_spelled string = {.at = at + 1};
 
+	weir_assert(at < end && *at == '"');
+	at++;
 	while (at < end && *at != '"')
 		at += *at == '\\' ? 2 : 1;
 	weir_assert(at < end);

@@ -197,8 +197,10 @@ static bool
 is_covered(const char *const *fields, size_t i)
 {
 	for (size_t j = 0; j < i; j++) {
-		size_t len = strlen(fields[j]);
+		size_t len;
 
+		weir_assert(fields[j]);
+		len = strlen(fields[j]);
 		if (strncmp(fields[i], fields[j], len) == 0 &&
 		    (fields[i][len] == '.' || !fields[i][len]))
 			return true;
