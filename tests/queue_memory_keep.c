@@ -153,6 +153,8 @@ memory_clients(weir_store *store, weir_client_fn *row, void *user,
 		struct weir_client_row r = {.id = client->id,
 					    .beat = client->beat,
 					    .name = client->name,
+					    .holds = job_of(data, client) !=
+						     NULL,
 					    .gone = !client->handle};
 
 		if (!row(&r, user))

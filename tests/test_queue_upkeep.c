@@ -334,7 +334,8 @@ TEST(upkeep, takes_nobody_for_dead_before_ten_seconds_of_the_same_beat)
 	struct mock m;
 
 	mock_init(&m, NULL, true);
-	m.clients[0] = (struct weir_client_row){.id = 7, .beat = 3};
+	m.clients[0] =
+		(struct weir_client_row){.id = 7, .beat = 3, .holds = true};
 	m.client_count = 1;
 	keep_up(&m);
 	for (int i = 0; i < 3; i++)
@@ -353,7 +354,8 @@ TEST(upkeep, a_beat_begins_the_ten_seconds_anew)
 	struct mock m;
 
 	mock_init(&m, NULL, true);
-	m.clients[0] = (struct weir_client_row){.id = 7, .beat = 3};
+	m.clients[0] =
+		(struct weir_client_row){.id = 7, .beat = 3, .holds = true};
 	m.client_count = 1;
 	keep_up(&m);
 	for (int i = 0; i < 20; i++) {
@@ -369,7 +371,8 @@ TEST(upkeep, a_long_sleep_of_our_own_is_not_held_against_others)
 	struct mock m;
 
 	mock_init(&m, NULL, true);
-	m.clients[0] = (struct weir_client_row){.id = 7, .beat = 3};
+	m.clients[0] =
+		(struct weir_client_row){.id = 7, .beat = 3, .holds = true};
 	m.client_count = 1;
 	keep_up(&m);
 	after(&m, 3600 * WEIR_S);
@@ -400,7 +403,8 @@ TEST(upkeep, whoever_has_left_is_forgotten)
 	struct mock m;
 
 	mock_init(&m, NULL, true);
-	m.clients[0] = (struct weir_client_row){.id = 7, .beat = 3};
+	m.clients[0] =
+		(struct weir_client_row){.id = 7, .beat = 3, .holds = true};
 	m.client_count = 1;
 	keep_up(&m);
 	CHECK_EQ_INT(m.upkeep.seen_len, 1);
@@ -451,5 +455,25 @@ TEST(upkeep, what_failed_is_still_due)
 	keep_up(&m);
 	CHECK(sleeps_ns(&m) > 0);
 	CHECK_EQ_INT(m.cleans, 1);
+	weir__upkeep_fini(&m.upkeep);
+}
+
+TEST(upkeep, lets_those_live_who_hold_nothing_and_do_not_beat)
+{
+	struct mock m;
+
+	mock_init(&m, NULL, true);
+	m.clients[0] = (struct weir_client_row){.id = 7, .beat = 3};
+	m.client_count = 1;
+	keep_up(&m);
+	for (int i = 0; i < 10; i++)
+		after(&m, 3 * WEIR_S);
+	/* Its silence counts from its first claim on. */
+	m.clients[0].holds = true;
+	for (int i = 0; i < 3; i++)
+		after(&m, 3 * WEIR_S);
+	CHECK_EQ_INT(m.rescues, 0);
+	after(&m, 3 * WEIR_S);
+	CHECK_EQ_INT(m.rescues, 1);
 	weir__upkeep_fini(&m.upkeep);
 }

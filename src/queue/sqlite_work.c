@@ -314,12 +314,15 @@ weir__sqlite_clients(weir_store *store, weir_client_fn *row, void *user,
 	this_machine(machine);
 	weir__mutex_lock(&sqlite->read_mu);
 	stmt = weir__sql(conn, SQL_CLIENTS,
-			 "SELECT id, beat, name, pid, machine FROM client");
+			 "SELECT id, beat, name, pid, machine, EXISTS (SELECT 1"
+			 " FROM job WHERE " SQLITE_IN_MARK " AND state = 6"
+			 " AND mark = client.id) FROM client");
 	while (stmt && on && (code = sqlite3_step(stmt)) == SQLITE_ROW) {
 		struct weir_client_row client = {
 			.id = sqlite3_column_int64(stmt, 0),
 			.beat = sqlite3_column_int64(stmt, 1),
 			.name = (const char *)sqlite3_column_text(stmt, 2),
+			.holds = sqlite3_column_int(stmt, 5) != 0,
 			.gone = is_gone(
 				machine,
 				(const char *)sqlite3_column_text(stmt, 4),

@@ -151,6 +151,7 @@ struct weir_turn {
 struct weir_client_row {
 	int64_t id, beat; /* beat: counted up by extend */
 	const char *name;
+	bool holds; /* it has claimed jobs; else it need not beat */
 	/* It ran on this machine since its last start, and is no more. */
 	bool gone;
 };

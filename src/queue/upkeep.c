@@ -234,8 +234,9 @@ look_at(const struct weir_client_row *row, void *user)
 		upkeep->failed = true;
 		return false;
 	}
-	if (seen->beat != row->beat)
-		seen->silent_ns = -1; /* this look does not count */
+	/* Who holds nothing does not beat; this look does not count then. */
+	if (seen->beat != row->beat || !row->holds)
+		seen->silent_ns = -1;
 	seen->beat = row->beat;
 	seen->gone = row->gone;
 	seen->again = true;
