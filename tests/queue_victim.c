@@ -1,0 +1,608 @@
+/*
+ * queue_victim ROLE DB HISTORY [NAME=VALUE...]: who is killed in the tests of
+ * durable jobs, and who cleans up after.  tests/long-queue-kill starts it.
+ *
+ *      init    make the store, the table of effects, and a journal that is
+ *              written by triggers
+ *      run     insert, work and meddle, until killed
+ *      drain   work until there is nothing left to do
+ *      judge   tell the history what is there at the end, and write the
+ *              journal out as a history of its own, HISTORY.journal
+ *
+ *      seed=N        of what it does
+ *      insert=1      it inserts             work=N     it works, N at once
+ *      meddle=1      it cancels and looks   alone=1    it works alone
+ *      beat=MS dead=MS                      as in weir_work_options
+ *      shift=MS      its clock is wrong by so much
+ *      jump=1        its clock jumps by an hour, forward and back
+ *      poison=1      some jobs kill whoever runs them
+ *      slow=MS       jobs take up to so long, some twenty times that
+ *      crashes=N     crashes_max
+ *
+ * Design.  Jobs of kind "once" have an effect, a row in `effect`, that is
+ * committed together with their completion; those of kind "some" end as
+ * handlers usually do.  What is about to happen is noted before it can, what
+ * has happened after it has (history.h).
+ *
+ * The journal needs no such caution: a trigger writes each change of a job's
+ * state in the transaction that makes it.  In it a fence is what is in the
+ * row, so it shows two live fences, and outcomes that change, to the letter.
+ * It cannot know who has written; that a stale one did is for the history to
+ * show.
+ */
+#include "history.h"
+
+#include "base/rng.h"
+
+#include <inttypes.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sqlite3.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+#include <weir/queue.h>
+#include <weir/work.h>
+
+enum { BATCH = 6, LOOK = 10 };
+
+static const char *path, *history_path;
+static int history;
+static weir_store *store;
+static atomic_long handlers; /* each has a seed of its own */
+static long seed, inserts, work, meddle, alone, beat_ms, dead_ms, shift_ms,
+	jump, poison, slow_ms, crashes = 30000;
+
+static const struct setting {
+	const char *name;
+	long *value;
+} settings[] = {
+	{"seed", &seed},     {"insert", &inserts},  {"work", &work},
+	{"meddle", &meddle}, {"alone", &alone},     {"beat", &beat_ms},
+	{"dead", &dead_ms},  {"shift", &shift_ms},  {"jump", &jump},
+	{"poison", &poison}, {"crashes", &crashes}, {"slow", &slow_ms},
+};
+
+static void
+die(const char *what, weir_status status, const weir_error *error)
+{
+	(void)fprintf(stderr, "queue_victim %d: %s: %s: %s\n", getpid(), what,
+		      weir_status_name(status), error ? error->message : "");
+	exit(1);
+}
+
+static void
+set(const char *word)
+{
+	for (size_t i = 0; i < sizeof(settings) / sizeof(*settings); i++) {
+		size_t len = strlen(settings[i].name);
+
+		if (!strncmp(word, settings[i].name, len) && word[len] == '=') {
+			*settings[i].value = strtol(word + len + 1, NULL, 10);
+			return;
+		}
+	}
+	die(word, WEIR_INVAL, NULL);
+}
+
+/* The time of day, wrong as it is told to be. */
+static int64_t
+clock_ms(void *user)
+{
+	struct timespec now;
+	int64_t ms;
+
+	(void)user;
+	(void)clock_gettime(CLOCK_REALTIME, &now);
+	ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+	/* It jumps each 64 ms, to one of three times. */
+	if (jump)
+		ms += (ms / 64 % 3 - 1) * 3600 * 1000;
+	return ms + shift_ms;
+}
+
+static void
+open_store(void)
+{
+	weir_store_options options = WEIR_STORE_OPTIONS_INIT;
+	weir_error error = {0};
+	weir_status status;
+
+	options.url = path;
+	options.create = options.migrate = true;
+	options.now_ms = clock_ms;
+	status = weir_store_open(&store, &options, &error);
+	if (status != WEIR_OK)
+		die("open", status, &error);
+}
+
+static sqlite3 *
+open_db(void)
+{
+	sqlite3 *db;
+
+	if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, NULL) !=
+	    SQLITE_OK)
+		die(sqlite3_errmsg(db), WEIR_SYSTEM, NULL);
+	(void)sqlite3_busy_timeout(db, 20000);
+	(void)sqlite3_wal_autocheckpoint(db, 0);
+	(void)sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+	return db;
+}
+
+static void
+run_sql(sqlite3 *db, const char *sql)
+{
+	char *message = NULL;
+
+	if (sqlite3_exec(db, sql, NULL, NULL, &message) != SQLITE_OK)
+		die(message ? message : sql, WEIR_SYSTEM, NULL);
+}
+
+/*
+ * The journal's lines.  A rescue adds a crash, or ends it as poison; nothing
+ * else that a running job becomes does.
+ */
+static const char init_sql[] =
+	"CREATE TABLE effect (job INTEGER PRIMARY KEY, times INTEGER NOT NULL);"
+	"CREATE TABLE journal (seq INTEGER PRIMARY KEY, line TEXT NOT NULL);"
+	"CREATE TRIGGER journal_claim AFTER UPDATE OF state ON job"
+	" WHEN NEW.state = 6 BEGIN INSERT INTO journal (line) VALUES ("
+	"  printf('claim %d %d.%d@%d', NEW.id, NEW.attempt, NEW.attempted_at,"
+	"   NEW.owner)); END;"
+	"CREATE TRIGGER journal_over AFTER UPDATE OF state ON job"
+	" WHEN OLD.state = 6 AND NEW.state <> 6"
+	" BEGIN INSERT INTO journal (line) VALUES ("
+	"  printf('%s %d %d.%d@%d %s',"
+	"   iif(NEW.crashes > OLD.crashes AND NEW.state = 0, 'rescue', 'over'),"
+	"   NEW.id, OLD.attempt, OLD.attempted_at, OLD.owner,"
+	"   substr('available cancelled completed discarded pending   '"
+	"    || 'retryable running   scheduled', 1 + NEW.state * 10, 10)));"
+	" END;"
+	"CREATE TRIGGER journal_seen AFTER UPDATE OF state ON job"
+	" WHEN OLD.state <> 6 AND NEW.state <> 6 AND NEW.state <> OLD.state"
+	" BEGIN INSERT INTO journal (line) VALUES (printf('seen %d %s', NEW.id,"
+	"   substr('available cancelled completed discarded pending   '"
+	"    || 'retryable running   scheduled', 1 + NEW.state * 10, 10)));"
+	" END;";
+
+static void
+init(void)
+{
+	sqlite3 *db;
+
+	open_store();
+	db = open_db();
+	run_sql(db, init_sql);
+	(void)sqlite3_close(db);
+}
+
+/* Not faster than others can follow; nobody waits for this. */
+static void
+pace(int ms)
+{
+	(void)poll(NULL, 0, ms);
+}
+
+/* Jobs, a few at a time.  Their keys are in their args. */
+static void *
+insert_main(void *arg)
+{
+	struct weir_rng rng;
+
+	(void)arg;
+	weir__rng_seed(&rng, (uint64_t)seed);
+	for (unsigned n = 0;;) {
+		unsigned count = 1 + (unsigned)weir__rng_below(&rng, BATCH);
+		weir_insert jobs[BATCH];
+		weir_inserted rets[BATCH];
+		char args[BATCH][60];
+		weir_error error = {0};
+		weir_status status;
+
+		for (unsigned i = 0; i < count; i++) {
+			bool once = weir__rng_below(&rng, 3) > 0;
+
+			(void)snprintf(args[i], sizeof(args[i]),
+				       "{\"key\":\"%d-%u\"}", getpid(), n + i);
+			jobs[i] = (weir_insert)WEIR_INSERT_INIT;
+			jobs[i].kind = once ? "once" : "some";
+			jobs[i].args = args[i];
+			jobs[i].max_attempts = WEIR_MAX_ATTEMPTS_MAX;
+			if (poison && weir__rng_below(&rng, 50) == 0)
+				jobs[i].kind = "poison";
+			history_note(history, "submit %d-%u%s", getpid(), n + i,
+				     once ? " once" : "");
+		}
+		status = weir_store_insert(store, jobs, count, rets, NULL,
+					   &error);
+		if (status != WEIR_OK)
+			die("insert", status, &error);
+		for (unsigned i = 0; i < count; i++)
+			history_note(history, "ack %d-%u %" PRId64, getpid(),
+				     n + i, rets[i].id);
+		n += count;
+		pace(2);
+	}
+	return NULL;
+}
+
+/* A fence as the history has it; we are its owner. */
+struct fence {
+	char text[48];
+};
+
+static struct fence
+fence_of(const weir_job_row *job)
+{
+	struct fence fence;
+
+	(void)snprintf(fence.text, sizeof(fence.text), "%u.%" PRId64 "@%d",
+		       job->attempt, job->attempted_at_ms, getpid());
+	return fence;
+}
+
+static struct weir_rng
+handler_rng(void)
+{
+	struct weir_rng rng;
+
+	weir__rng_seed(&rng, (uint64_t)(seed * 1000003 +
+					atomic_fetch_add(&handlers, 1)));
+	return rng;
+}
+
+/* Give it back in one of the usual ways. */
+static weir_status
+give(const weir_job_row *job, struct weir_rng *rng)
+{
+	history_note(history, "give %" PRId64 " %s", job->id,
+		     fence_of(job).text);
+	if (weir__rng_below(rng, 3) == 0)
+		return weir_job_snooze(job, WEIR_MS);
+	weir_job_retry_in(job, (int64_t)weir__rng_below(rng, 3) * WEIR_MS);
+	return WEIR_FAILED;
+}
+
+/* A connection for each thread; it ends with the process. */
+static sqlite3 *
+thread_db(void)
+{
+	static _Thread_local sqlite3 *db;
+
+	if (!db)
+		db = open_db();
+	return db;
+}
+
+static weir_status
+once(weir_ctx *ctx, const void *in, void *out, void *user)
+{
+	struct weir_rng rng = handler_rng();
+	const weir_job_row *job = in;
+	struct fence fence = fence_of(job);
+	weir_error error = {0};
+	sqlite3 *db = thread_db();
+	weir_status status;
+	char sql[120];
+
+	(void)ctx;
+	(void)out;
+	(void)user;
+	history_note(history, "claim %" PRId64 " %s", job->id, fence.text);
+	/* Some so long that two would be at it when the first wakes up. */
+	if (slow_ms)
+		pace((int)weir__rng_below(
+			&rng, (uint64_t)slow_ms *
+				      (weir__rng_below(&rng, 10) ? 1 : 20)));
+	if (weir__rng_below(&rng, 5) == 0)
+		return give(job, &rng);
+	run_sql(db, "BEGIN IMMEDIATE");
+	(void)snprintf(sql, sizeof(sql),
+		       "INSERT INTO effect VALUES (%" PRId64 ", 1)"
+		       " ON CONFLICT DO UPDATE SET times = times + 1",
+		       job->id);
+	run_sql(db, sql);
+	status = weir_job_complete_tx(job, db, &error);
+	if (status == WEIR_OK) {
+		run_sql(db, "COMMIT");
+		history_note(history, "effect %" PRId64 " %s", job->id,
+			     fence.text);
+		history_note(history, "complete %" PRId64 " %s", job->id,
+			     fence.text);
+		return WEIR_OK;
+	}
+	run_sql(db, "ROLLBACK");
+	if (status != WEIR_STALE)
+		die("complete_tx", status, &error);
+	history_note(history, "stale %" PRId64 " %s", job->id, fence.text);
+	return WEIR_FAILED;
+}
+
+static weir_status
+some(weir_ctx *ctx, const void *in, void *out, void *user)
+{
+	struct weir_rng rng = handler_rng();
+	const weir_job_row *job = in;
+
+	(void)ctx;
+	(void)out;
+	(void)user;
+	history_note(history, "claim %" PRId64 " %s", job->id,
+		     fence_of(job).text);
+	if (weir__rng_below(&rng, 5) == 0)
+		return give(job, &rng);
+	history_note(history, "give %" PRId64 " %s", job->id,
+		     fence_of(job).text);
+	return WEIR_OK;
+}
+
+/* The end of whoever runs it. */
+static weir_status
+poisonous(weir_ctx *ctx, const void *in, void *out, void *user)
+{
+	const weir_job_row *job = in;
+
+	(void)ctx;
+	(void)out;
+	(void)user;
+	history_note(history, "doom %d", getpid());
+	history_note(history, "claim %" PRId64 " %s", job->id,
+		     fence_of(job).text);
+	(void)kill(getpid(), SIGKILL);
+	return WEIR_OK;
+}
+
+static void
+on_trouble(const weir_error *error, void *user)
+{
+	(void)user;
+	if (error)
+		(void)fprintf(stderr, "queue_victim %d: trouble: %s\n",
+			      getpid(), error->message);
+}
+
+static void
+work_on(bool until_empty)
+{
+	weir_handler all[] = {
+		{.size = sizeof(weir_handler), .kind = "once", .run = once},
+		{.size = sizeof(weir_handler), .kind = "some", .run = some},
+		{.size = sizeof(weir_handler),
+		 .kind = "poison",
+		 .run = poisonous},
+	};
+	weir_work_options options = WEIR_WORK_OPTIONS_INIT;
+	weir_error error = {0};
+	weir_work *w = NULL;
+	weir_status status;
+
+	options.handlers = all;
+	options.handler_count = sizeof(all) / sizeof(*all);
+	options.workers = (uint32_t)(work > 0 ? work : 4);
+	options.until_empty = until_empty;
+	options.alone = alone;
+	options.beat_ns = beat_ms * WEIR_MS;
+	options.dead_ns = dead_ms * WEIR_MS;
+	options.crashes_max = (uint32_t)crashes;
+	options.completed_ns = options.cancelled_ns = options.discarded_ns =
+		WEIR_FOREVER;
+	options.trouble = on_trouble;
+	do {
+		status = weir_work_new(&w, store, &options, &error);
+	} while (status == WEIR_BUSY && alone);
+	if (status == WEIR_OK)
+		status = weir_work_run(w, NULL, &error);
+	if (status != WEIR_OK)
+		die("work", status, &error);
+	weir_work_free(w);
+}
+
+static bool
+note_seen(const weir_job_row *row, void *user)
+{
+	history_note(history, "seen %" PRId64 " %s %s", row->id,
+		     weir_job_state_name(row->state), (const char *)user);
+	return true;
+}
+
+/* Cancel a job, and look at some others. */
+static void *
+meddle_main(void *arg)
+{
+	struct weir_rng rng;
+
+	(void)arg;
+	weir__rng_seed(&rng, (uint64_t)seed + 1);
+	for (unsigned n = 0;; n++) {
+		weir_job_filter filter = WEIR_JOB_FILTER_INIT;
+		int64_t id = 1 + (int64_t)weir__rng_below(&rng, 3000);
+		weir_error error = {0};
+		weir_status status;
+		char look[40];
+
+		history_note(history, "ask %" PRId64 " cancel", id);
+		status = weir_store_change(store, WEIR_JOB_CANCEL, &id, 1, NULL,
+					   NULL, &error);
+		if (status != WEIR_OK)
+			die("cancel", status, &error);
+		(void)snprintf(look, sizeof(look), "%d-%u", getpid(), n);
+		filter.after_id = id;
+		filter.oldest_first = true;
+		filter.limit = LOOK;
+		history_note(history, "look %s", look);
+		status = weir_store_list(store, &filter, note_seen, look,
+					 &error);
+		if (status != WEIR_OK)
+			die("list", status, &error);
+		pace(5);
+	}
+	return NULL;
+}
+
+static void
+run(void)
+{
+	pthread_t thread;
+
+	open_store();
+	if (inserts && pthread_create(&thread, NULL, insert_main, NULL) != 0)
+		die("thread", WEIR_SYSTEM, NULL);
+	if (meddle && pthread_create(&thread, NULL, meddle_main, NULL) != 0)
+		die("thread", WEIR_SYSTEM, NULL);
+	if (work)
+		work_on(false);
+	else
+		(void)pause();
+}
+
+static bool
+add_left(const weir_queue_row *row, void *user)
+{
+	uint64_t *left = user;
+
+	for (unsigned i = 0; i < 8; i++)
+		if (!(WEIR_JOB_STATES_FINAL & 1u << i))
+			*left += row->counts[i];
+	return true;
+}
+
+/* Again, as those that are to be tried later are left at first. */
+static void
+drain(void)
+{
+	weir_error error = {0};
+	uint64_t left = 0;
+
+	open_store();
+	do {
+		weir_status status;
+
+		pace(left > 0);
+		work_on(true);
+		left = 0;
+		status = weir_store_queues(store, add_left, &left, &error);
+		if (status != WEIR_OK)
+			die("drain", status, &error);
+	} while (left > 0);
+	store = weir_store_close(store);
+}
+
+struct census {
+	sqlite3_stmt *effect;
+};
+
+/* One job and how often its effect has happened. */
+static bool
+note_final(const weir_job_row *row, void *user)
+{
+	struct census *census = user;
+	const char *key = strchr(row->args, ':');
+	char word[40];
+	int times = 0;
+
+	/* Nothing else is ever discarded. */
+	if ((row->state == WEIR_JOB_DISCARDED) != !strcmp(row->kind, "poison"))
+		(void)fprintf(stderr, "job %" PRId64 ", %s, is %s\n", row->id,
+			      row->kind, weir_job_state_name(row->state));
+	if (!key || sscanf(key, ":\"%39[^\"]\"", word) != 1)
+		(void)snprintf(word, sizeof(word), "?");
+	(void)sqlite3_bind_int64(census->effect, 1, row->id);
+	if (sqlite3_step(census->effect) == SQLITE_ROW)
+		times = sqlite3_column_int(census->effect, 0);
+	(void)sqlite3_reset(census->effect);
+	history_note(history, "final %" PRId64 " %s %s %d", row->id,
+		     weir_job_state_name(row->state), word, times);
+	return true;
+}
+
+static bool
+note_counts(const weir_queue_row *row, void *user)
+{
+	(void)user;
+	for (unsigned i = 0; i < 8; i++)
+		history_note(history, "count %s %" PRIu64,
+			     weir_job_state_name((weir_state)i),
+			     row->counts[i]);
+	return true;
+}
+
+/* The history as the store has kept it, without the caution of the other. */
+static void
+write_journal(sqlite3 *db)
+{
+	sqlite3_stmt *stmt;
+	char name[1024];
+	int out;
+
+	(void)snprintf(name, sizeof(name), "%s.journal", history_path);
+	out = history_open(name);
+	if (sqlite3_prepare_v2(db, "SELECT line FROM journal ORDER BY seq", -1,
+			       &stmt, NULL) != SQLITE_OK)
+		die(sqlite3_errmsg(db), WEIR_SYSTEM, NULL);
+	while (sqlite3_step(stmt) == SQLITE_ROW)
+		history_note(out, "%s", sqlite3_column_text(stmt, 0));
+	(void)sqlite3_finalize(stmt);
+	(void)close(out);
+}
+
+static void
+judge(void)
+{
+	weir_job_filter filter = WEIR_JOB_FILTER_INIT;
+	weir_error error = {0};
+	struct census census;
+	weir_status status;
+	sqlite3 *db;
+
+	open_store();
+	db = open_db();
+	run_sql(db, "SELECT CASE WHEN (SELECT integrity_check FROM "
+		    "pragma_integrity_check) = 'ok' THEN 1 "
+		    "ELSE json('damaged') END");
+	if (sqlite3_prepare_v2(db, "SELECT times FROM effect WHERE job = ?1",
+			       -1, &census.effect, NULL) != SQLITE_OK)
+		die(sqlite3_errmsg(db), WEIR_SYSTEM, NULL);
+	history_note(history, "drained");
+	status = weir_store_list(store, &filter, note_final, &census, &error);
+	if (status == WEIR_OK)
+		status = weir_store_queues(store, note_counts, NULL, &error);
+	if (status != WEIR_OK)
+		die("judge", status, &error);
+	history_note(history, "end");
+	(void)sqlite3_finalize(census.effect);
+	write_journal(db);
+	(void)sqlite3_close(db);
+	store = weir_store_close(store);
+}
+
+int
+main(int argc, char **argv)
+{
+	static const struct {
+		const char *name;
+		void (*run)(void);
+	} roles[] = {{"init", init},
+		     {"run", run},
+		     {"drain", drain},
+		     {"judge", judge}};
+
+	if (argc < 4)
+		die("usage: queue_victim ROLE DB HISTORY [NAME=VALUE...]",
+		    WEIR_INVAL, NULL);
+	path = argv[2];
+	history_path = argv[3];
+	for (int i = 4; i < argc; i++)
+		set(argv[i]);
+	history = history_open(history_path);
+	for (size_t i = 0; i < sizeof(roles) / sizeof(*roles); i++)
+		if (!strcmp(roles[i].name, argv[1])) {
+			roles[i].run();
+			return 0;
+		}
+	die(argv[1], WEIR_INVAL, NULL);
+}
