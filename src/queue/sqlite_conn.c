@@ -99,11 +99,16 @@ weir__sqlite_connect(struct sqlite_conn *conn, const char *path, int flags,
 			       NULL);
 	if (code == SQLITE_OK)
 		code = configure(conn);
-	if (code != SQLITE_OK) {
+	if (code != SQLITE_OK)
 		status = weir__sqlite_failed(conn, code, "cannot open it",
 					     reterr);
+	/* SQLite opens what it may not write all the same, to be read. */
+	else if ((flags & SQLITE_OPEN_READWRITE) &&
+		 sqlite3_db_readonly(conn->db, "main") == 1)
+		status = weir__queue_error(reterr, WEIR_SYSTEM, EACCES,
+					   "it may not be written");
+	if (status != WEIR_OK)
 		weir__sqlite_disconnect(conn, true);
-	}
 	return status;
 }
 
