@@ -539,3 +539,35 @@ TEST(work, what_was_claimed_ahead_goes_back_when_nothing_begins_for_long)
 	lane_fini(&lane);
 	bench_fini(&b);
 }
+
+TEST(work, two_works_share_what_there_is_and_run_each_job_once)
+{
+	weir_work_options options = WEIR_WORK_OPTIONS_INIT;
+	static unsigned seen[201];
+	struct weir_claim *claim;
+	struct lane lanes[2];
+	struct bench b;
+	int left = 2;
+
+	bench_init(&b);
+	bench_put_many(&b, "a", 200);
+	options.until_empty = true;
+	for (int i = 0; i < 2; i++)
+		lane_init(&lanes[i], &b, &options, 3);
+	for (int i = 0; left > 0; i = !i) {
+		if (!lanes[i].work)
+			continue;
+		claim = lane_take(&lanes[i]);
+		if (claim) {
+			seen[claim->row.id]++;
+			lane_give_later(&lanes[i], claim, WEIR_OK);
+		} else {
+			lane_fini(&lanes[i]);
+			left--;
+		}
+	}
+	for (int i = 1; i <= 200; i++)
+		CHECK_EQ_INT(seen[i], 1);
+	CHECK_EQ_INT(bench_count(&b, WEIR_JOB_COMPLETED), 200);
+	bench_fini(&b);
+}

@@ -191,6 +191,93 @@ TEST(limits, a_cancelled_job_leaves_its_gate)
 	bench_fini(&b);
 }
 
+TEST(limits, what_a_gate_holds_up_for_long_goes_back_but_for_the_next)
+{
+	weir_work_options options = limit_slow(1, 0);
+	struct weir_claim *claim;
+	struct lane lane;
+	struct bench b;
+
+	bench_init(&b);
+	bench_put_many(&b, "slow", 8);
+	lane_init(&lane, &b, &options, 8);
+	claim = lane_take(&lane);
+	lane_wait_claimed(&lane, 7);
+	lane_wait_ended(&lane, 6);
+	CHECK_EQ_INT(lane_stats(&lane).claimed, 1);
+	CHECK_EQ_INT(bench_count(&b, WEIR_JOB_AVAILABLE), 6);
+	/* And is not claimed again before there is use for it. */
+	CHECK(event_stays_unset(&lane.ended, 50));
+	CHECK_EQ_INT(bench_count(&b, WEIR_JOB_AVAILABLE), 6);
+	lane_give(&lane, claim, WEIR_OK);
+	for (int i = 0; i < 7; i++)
+		lane_give(&lane, lane_take(&lane), WEIR_OK);
+	lane_fini(&lane);
+	bench_fini(&b);
+}
+
+/* A lane that runs its jobs in the poke, so that the loop never has a rest. */
+struct eager {
+	struct bench *bench;
+	weir_work *work;
+	int runs, idle_at; /* which one was that of the queue "idle"; 0: none */
+};
+
+static void
+eager_poke(void *user)
+{
+	struct weir_outcome outcome = WEIR_OUTCOME_INIT;
+	struct eager *e = user;
+	struct weir_claim *claim;
+
+	while (weir__work_take(e->work, &claim) == WEIR_OK) {
+		if (++e->runs == 100)
+			put_in(e->bench, "idle", "a");
+		if (strcmp(claim->row.queue, "idle") == 0)
+			e->idle_at = e->runs;
+		weir__work_give(e->work, claim, &outcome);
+	}
+}
+
+static void
+eager_cancel(struct weir_claim *claim, void *user)
+{
+	(void)claim;
+	(void)user;
+}
+
+TEST(limits, a_busy_queue_does_not_drown_the_bell_of_another)
+{
+	static const weir_work_queue queues[] = {{"busy", 0}, {"idle", 0}};
+	weir_work_options options = WEIR_WORK_OPTIONS_INIT;
+	struct weir_lane lane = {
+		.poke = eager_poke, .cancel = eager_cancel, .width = 1};
+	struct eager e = {0};
+	struct bench b;
+	weir_error error;
+
+	bench_init(&b);
+	for (int i = 0; i < 4000; i++)
+		put_in(&b, "busy", "a");
+	options.queues = queues;
+	options.queue_count = 2;
+	options.prefetch = 4;
+	options.until_empty = true;
+	lane.user = &e;
+	e.bench = &b;
+	REQUIRE(weir__work_make(&e.work, b.store, &options, &lane, &error) ==
+		WEIR_OK);
+	eager_poke(&e);
+	REQUIRE(weir__work_begin(e.work, &error) == WEIR_OK);
+	weir__thread_join(&e.work->thread);
+	e.work->joined = true;
+	weir_work_free(e.work);
+	CHECK_EQ_INT(e.runs, 4001);
+	CHECK_MSG(e.idle_at > 0 && e.idle_at < 3000, "ran as number %d",
+		  e.idle_at);
+	bench_fini(&b);
+}
+
 TEST(limits, a_kind_begins_no_more_often_than_its_rate)
 {
 	weir_work_options options = limit_slow(0, 20);

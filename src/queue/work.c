@@ -4,9 +4,9 @@
  * Design.  One thread of its own, and one poll() for all that it waits for.
  * A round:
  *
- *      collect what has ended ──> obey a stop ──> upkeep, beat ──> turn
- *         ^                                                         │
- *         └────────── sleep: ring_fd, the store's bell, timers <────┘
+ *      collect what has ended ──> obey a stop ──> beat, turn ──> upkeep
+ *         ^                                                        │
+ *         └────────── sleep: ring_fd, the store's bell, timers <───┘
  *
  * The turn is the only visit to the store that jobs wait for; work_turn.c says
  * when it is made.  Everything else has its time: the beat, while jobs are
@@ -44,7 +44,7 @@
 #define TROUBLE_NS_MAX (2 * WEIR_S)
 #define LAST_NS        (5 * WEIR_S)
 #define SLEEP_NS_MAX   (30 * WEIR_S)
-#define STALL_NS       (1 * WEIR_S)
+#define LISTEN_NS      (10 * WEIR_MS)
 
 static void
 tell(weir_work *work, const weir_error *error)
@@ -139,26 +139,35 @@ beat(weir_work *work, uint32_t wanted, int64_t now_ns, weir_error *reterr)
 	return status;
 }
 
-/* Everything that a visit needs.  WEIR_STALE is dealt with here. */
-static weir_status
-visit(weir_work *work, uint32_t wanted, int64_t now_ns, bool turn,
-      weir_error *reterr)
+/*
+ * Go to the store with what a turn needs, and with it if there is to be one.
+ * Whether that may have changed what there is to do.
+ */
+static bool
+visit(weir_work *work, uint32_t wanted, int64_t now_ns, bool turn)
 {
+	weir_error error = {0};
 	weir_status status = WEIR_OK;
 
 	if (!work->enlisted)
-		status = enlist(work, reterr);
+		status = enlist(work, &error);
 	if (status == WEIR_OK)
-		status = beat(work, wanted, now_ns, reterr);
+		status = beat(work, wanted, now_ns, &error);
 	if (status == WEIR_OK && turn)
-		status = weir__work_turn(work, wanted, now_ns, reterr);
-	if (status != WEIR_STALE)
-		return status;
-	lose(work, now_ns);
-	return WEIR_OK;
+		status = weir__work_turn(work, wanted, now_ns, &error);
+	if (status == WEIR_STALE) {
+		lose(work, now_ns);
+		return true;
+	}
+	if (!turn && status == WEIR_OK && !work->turn_trouble.on)
+		return false;
+	work->trouble_error = error;
+	note_trouble(work, &work->turn_trouble, status, &error, now_ns);
+	return true;
 }
 
-static void
+/* Upkeep that is due.  Whether there may be something to claim by now. */
+static bool
 keep_up(weir_work *work, int64_t now_ns)
 {
 	struct weir_upkept kept = {0};
@@ -167,10 +176,10 @@ keep_up(weir_work *work, int64_t now_ns)
 
 	if (work->seen_level != WEIR_WORK_ON ||
 	    must_wait(&work->upkeep_trouble, now_ns))
-		return;
+		return false;
 	if (!work->upkeep_trouble.on &&
 	    now_ns < weir__upkeep_at_ns(&work->upkeep, now_ns))
-		return;
+		return false;
 	status = weir__upkeep_run(&work->upkeep, work->owner.id, now_ns, &kept,
 				  &error);
 	if (kept.may_have)
@@ -178,6 +187,7 @@ keep_up(weir_work *work, int64_t now_ns)
 	weir__u64_bump(&work->rescued, kept.rescued);
 	work->kept_up |= status == WEIR_OK;
 	note_trouble(work, &work->upkeep_trouble, status, &error, now_ns);
+	return true;
 }
 
 /* Tell the lane of everything that it runs. */
@@ -190,23 +200,26 @@ cancel_all(weir_work *work)
 		struct weir_held *held =
 			weir_container_of(link, struct weir_held, all);
 
-		if (!held->lost && weir__work_is_taken(held))
-			work->lane.cancel(held->claim, work->lane.user);
+		if (weir__work_is_taken(held))
+			weir__work_tell(held);
 	}
 }
 
 /*
- * All slots are in long jobs, and what was claimed ahead, because jobs used to
- * be short, gets nowhere: others may have it.
+ * What was claimed and gets nowhere goes back, for others may have it: what is
+ * ready while all slots are in long jobs, because jobs used to be short; and
+ * what waits at a gate, but for as much as keeps that busy.
  */
 static void
 perhaps_let_go(weir_work *work, struct weir_work_look *look, int64_t now_ns)
 {
 	work->stall_at_ns = WEIR_FOREVER;
+	if (look->stalled)
+		weir__work_take_back_excess(work, now_ns);
 	if (look->ready == 0 || look->running < work->lane.width)
 		return;
-	if (now_ns - look->moved_ns < STALL_NS) {
-		work->stall_at_ns = look->moved_ns + STALL_NS;
+	if (now_ns - look->moved_ns < WEIR_STALL_NS) {
+		work->stall_at_ns = look->moved_ns + WEIR_STALL_NS;
 		return;
 	}
 	weir__pace_note_stall(&work->pace, now_ns - look->moved_ns);
@@ -234,6 +247,57 @@ obey(weir_work *work, const struct weir_work_look *look, int64_t now_ns)
 	}
 	if (look->level == WEIR_WORK_NOW)
 		cancel_all(work);
+}
+
+static bool
+poll_until(struct pollfd *fds, nfds_t count, int64_t at_ns)
+{
+	int64_t wait_ns = at_ns - weir_now_ns();
+	struct timespec ts = {0};
+	int n;
+
+	if (wait_ns > 0) {
+		ts.tv_sec = (time_t)(wait_ns / WEIR_S);
+		ts.tv_nsec = (long)(wait_ns % WEIR_S);
+	}
+	n = ppoll(fds, count, &ts, NULL);
+	weir_assert(n >= 0 || errno == EINTR || errno == ENOMEM);
+	return n > 0;
+}
+
+/* The store has rung. */
+static void
+hear_bell(weir_work *work)
+{
+	weir_assert(work->wake_fd >= 0);
+	work->store->ops->hush(work->store, work->wake_fd);
+	weir__work_expect_jobs(work);
+	weir__upkeep_hear(&work->upkeep, weir_now_ns());
+	work->look = work->held_len > 0;
+}
+
+/* Has it rung since we last listened? */
+static bool
+listen(weir_work *work, int64_t now_ns)
+{
+	struct pollfd fd = {.fd = work->wake_fd, .events = POLLIN};
+
+	work->listened_at_ns = now_ns;
+	if (work->wake_fd < 0 || !poll_until(&fd, 1, now_ns))
+		return false;
+	hear_bell(work);
+	return true;
+}
+
+/*
+ * Who is busy does not sleep, or only for moments in which it is deaf: listen
+ * now and then, for what was inserted may be for a queue that has nothing else.
+ */
+static void
+listen_now_and_then(weir_work *work, int64_t now_ns)
+{
+	if (now_ns - work->listened_at_ns >= LISTEN_NS)
+		(void)listen(work, now_ns);
 }
 
 /* Is there nothing to run any more?  What is due later does not count. */
@@ -270,8 +334,11 @@ static bool
 is_over(weir_work *work, int64_t now_ns, uint32_t running)
 {
 	perhaps_give_up(work, running, now_ns);
-	return work->held_len == 0 &&
-	       (work->seen_level != WEIR_WORK_ON || is_drained(work));
+	if (work->held_len > 0)
+		return false;
+	/* What was inserted before now is to be run. */
+	return work->seen_level != WEIR_WORK_ON ||
+	       (is_drained(work) && !listen(work, now_ns));
 }
 
 /* When we wake up by ourselves. */
@@ -302,32 +369,6 @@ wake_at_ns(const weir_work *work, const struct weir_work_look *look,
 			       : weir__upkeep_at_ns(&work->upkeep, now_ns));
 }
 
-static bool
-poll_until(struct pollfd *fds, nfds_t count, int64_t at_ns)
-{
-	int64_t wait_ns = at_ns - weir_now_ns();
-	struct timespec ts = {0};
-	int n;
-
-	if (wait_ns > 0) {
-		ts.tv_sec = (time_t)(wait_ns / WEIR_S);
-		ts.tv_nsec = (long)(wait_ns % WEIR_S);
-	}
-	n = ppoll(fds, count, &ts, NULL);
-	weir_assert(n >= 0 || errno == EINTR || errno == ENOMEM);
-	return n > 0;
-}
-
-/* The store has rung. */
-static void
-hear_bell(weir_work *work)
-{
-	work->store->ops->hush(work->store, work->wake_fd);
-	weir__work_expect_jobs(work);
-	weir__upkeep_hear(&work->upkeep, weir_now_ns());
-	work->look = work->held_len > 0;
-}
-
 static void
 doze(weir_work *work, const struct weir_work_plan *plan, int64_t at_ns)
 {
@@ -345,6 +386,8 @@ doze(weir_work *work, const struct weir_work_plan *plan, int64_t at_ns)
 	    poll_until(fds, count, at_ns)) {
 		if (count == 2 && fds[1].revents)
 			hear_bell(work);
+		if (count == 2)
+			work->listened_at_ns = weir_now_ns();
 		/* It never waits; that it was empty is fine. */
 		if (fds[0].revents &&
 		    read(work->ring_fd, &rung, sizeof(rung)) < 0)
@@ -359,11 +402,11 @@ round_once(weir_work *work)
 {
 	struct weir_work_look look;
 	struct weir_work_plan plan;
-	weir_error error = {0};
 	int64_t now_ns = weir_now_ns();
 	uint32_t wanted;
-	weir_status status;
+	bool went;
 
+	listen_now_and_then(work, now_ns);
 	weir__work_collect(work, now_ns, &look);
 	if (look.poke)
 		work->lane.poke(work->lane.user);
@@ -371,22 +414,14 @@ round_once(weir_work *work)
 		weir__work_expect_jobs(work);
 	obey(work, &look, now_ns);
 	perhaps_let_go(work, &look, now_ns);
-	keep_up(work, now_ns);
 	if (is_over(work, now_ns, look.running))
 		return false;
 	wanted = weir__work_wants(work, &look, now_ns);
 	weir__work_plan(work, &look, wanted, now_ns, &plan);
-	if (!must_wait(&work->turn_trouble, now_ns)) {
-		status = visit(work, wanted, now_ns, plan.go, &error);
-		if (plan.go || status != WEIR_OK || work->turn_trouble.on) {
-			work->trouble_error = error;
-			note_trouble(work, &work->turn_trouble, status, &error,
-				     now_ns);
-			return true;
-		}
-		if (!work->enlisted)
-			return true;
-	}
+	went = !must_wait(&work->turn_trouble, now_ns) &&
+	       visit(work, wanted, now_ns, plan.go);
+	if (keep_up(work, now_ns) || went)
+		return true;
 	doze(work, &plan, wake_at_ns(work, &look, &plan, now_ns));
 	return true;
 }

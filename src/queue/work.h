@@ -48,8 +48,10 @@ struct weir_outcome {
  *         May not wait.
  * cancel  the loop's thread: this job, which was taken and not given back, is
  *         to be cancelled; because somebody said so (why NULL), or because it
- *         is not ours any more.  May cross with its weir__work_give(), but not
- *         follow it.  May not wait.
+ *         is not ours any more.  Once for a job.  It may cross with its
+ *         weir__work_give() and so come a moment after that has returned; the
+ *         claim is still there, and an outcome that was given stays what it
+ *         is.  May not wait.
  * ended   the loop's thread: what a job that was given (or given back) has
  *         become, now that it is in the store; finished->status is WEIR_OK,
  *         WEIR_STALE, or what kept it from being written at the very end.  The

@@ -179,7 +179,7 @@ weir__work_collect(weir_work *work, int64_t now_ns, struct weir_work_look *ret)
 	work->ended_len = 0;
 	sample = work->sample;
 	memset(&work->sample, 0, sizeof(work->sample));
-	ret->gate_at_ns = weir__gates_open_locked(work, now_ns);
+	ret->gate_at_ns = weir__gates_open_locked(work, now_ns, &ret->stalled);
 	work->gate_was_shut = false;
 	ret->reopened = note_left_out_locked(work);
 	ret->running = work->running;
@@ -276,6 +276,36 @@ weir__work_take_back(weir_work *work, int64_t now_ns)
 
 		weir__mutex_lock(&work->mu);
 		withdrawn = withdraw_locked(work, held);
+		weir__mutex_unlock(&work->mu);
+		if (!withdrawn)
+			continue;
+		held->finish.verdict = WEIR_VERDICT_RELEASE;
+		weir__held_pend(held, now_ns);
+	}
+}
+
+/* Does it wait at a gate where too many do? */
+static bool
+is_excess(const struct weir_held *held, int64_t now_ns)
+{
+	return held->place == WEIR_HELD_GATE &&
+	       weir__gate_is_stalled(held->gates[held->passed], now_ns);
+}
+
+/* The last to come are the first to go. */
+void
+weir__work_take_back_excess(weir_work *work, int64_t now_ns)
+{
+	struct weir_list *link;
+	bool withdrawn;
+
+	for (link = work->held.prev; link != &work->held; link = link->prev) {
+		struct weir_held *held =
+			weir_container_of(link, struct weir_held, all);
+
+		weir__mutex_lock(&work->mu);
+		withdrawn =
+			is_excess(held, now_ns) && withdraw_locked(work, held);
 		weir__mutex_unlock(&work->mu);
 		if (!withdrawn)
 			continue;

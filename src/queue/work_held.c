@@ -59,7 +59,7 @@ weir__held_new(weir_work *work, struct weir_claim *claim)
 	work->spare_len--;
 	held = weir_container_of(link, struct weir_held, link);
 	held->claim = claim;
-	held->cancelled = held->lost = held->unbegun = false;
+	held->cancelled = held->lost = held->told = held->unbegun = false;
 	held->snoozes = held->cancels = held->completed = false;
 	held->owner_id = work->owner.id;
 	held->snooze_ns = held->retry_in_ns = -1;

@@ -60,6 +60,7 @@ struct weir_gate {
 	uint32_t inside;       /* let through, and not given */
 	uint32_t unbegun;      /* those of them that have not begun */
 	int64_t shut_until_ns; /* no token before */
+	int64_t moved_ns;      /* when one was let through last, or came */
 	struct weir_line line; /* those that wait */
 
 	/* the loop's */
@@ -104,6 +105,7 @@ struct weir_held {
 	/* the loop's */
 	struct weir_list all; /* in work.held */
 	bool lost;            /* not ours any more */
+	bool told;            /* the lane knows that it is to be cancelled */
 
 	/* whoever gives it, then the loop's */
 	struct weir_finish finish;
@@ -120,6 +122,9 @@ struct weir_held {
 	struct weir_buf cancel_why, output;
 	bool completed; /* in a transaction of its own */
 };
+
+/* What was claimed and has got nowhere for so long goes back. */
+#define WEIR_STALL_NS (1 * WEIR_S)
 
 /* The levels of a stop; they only rise. */
 enum weir_work_level { WEIR_WORK_ON, WEIR_WORK_SOON, WEIR_WORK_NOW };
@@ -208,9 +213,10 @@ struct weir_work {
 	bool look;                /* for cancels: the store has rung */
 	enum weir_work_level seen_level;
 	bool seen_quiet;
-	int64_t beat_at_ns; /* the last one */
-	int64_t give_up_ns; /* outcomes are dropped then */
-	weir_error end;     /* what the run comes to */
+	int64_t beat_at_ns;     /* the last one */
+	int64_t listened_at_ns; /* for the store's bell */
+	int64_t give_up_ns;     /* outcomes are dropped then */
+	weir_error end;         /* what the run comes to */
 	/* what turns are made of, kept from one to the next */
 	struct weir_finish *finishes;
 	struct weir_finished *finished;
@@ -253,9 +259,14 @@ bool weir__gates_begin_locked(weir_work *work, struct weir_held *held,
 /* It is neither ready nor running any more. */
 void weir__gates_leave_locked(weir_work *work, struct weir_held *held,
 			      int64_t now_ns) WEIR_REQUIRES(work->mu);
-/* Open those whose time has come; when is the next?  WEIR_FOREVER: never. */
-int64_t weir__gates_open_locked(weir_work *work, int64_t now_ns)
-	WEIR_REQUIRES(work->mu);
+/*
+ * Open those whose time has come; when is that of the next?  WEIR_FOREVER:
+ * never.  *ret_stalled: too many jobs have been waiting at one for too long.
+ */
+int64_t weir__gates_open_locked(weir_work *work, int64_t now_ns,
+				bool *ret_stalled) WEIR_REQUIRES(work->mu);
+/* Is that so at this one, which has not let anybody through since? */
+bool weir__gate_is_stalled(const struct weir_gate *gate, int64_t now_ns);
 /* Do so many of its jobs wait that more would be of no use? */
 bool weir__gate_has_enough(const struct weir_gate *gate);
 
@@ -270,6 +281,7 @@ struct weir_work_look {
 	bool poke;          /* the lane waits for what is ready */
 	bool reopened;      /* a kind that was left out is wanted again */
 	int64_t moved_ns;   /* since when what is ready has not moved */
+	bool stalled;       /* nor has what waits at some gate, for long */
 };
 
 /* Take along all that has ended, open gates that are due, look around. */
@@ -279,6 +291,8 @@ void weir__work_collect(weir_work *work, int64_t now_ns,
 bool weir__work_hand_over(weir_work *work, struct weir_list *jobs);
 /* Take all that nobody has taken back, into pending, to be released. */
 void weir__work_take_back(weir_work *work, int64_t now_ns);
+/* The same for what waits at gates that are stalled, but for enough of it. */
+void weir__work_take_back_excess(weir_work *work, int64_t now_ns);
 /*
  * Somebody wants it cancelled, or it was lost.  True: the lane has it, and is
  * to be told.  If nobody has taken it yet it is pending now.
@@ -339,6 +353,8 @@ void weir__work_drop(weir_work *work, weir_status status);
 /* That is what has become of it; it is held no more. */
 void weir__work_settle(struct weir_held *held,
 		       const struct weir_finished *finished);
+/* Tell the lane, once, that this job is to be cancelled. */
+void weir__work_tell(struct weir_held *held);
 /* How many to claim ahead of what runs. */
 uint32_t weir__work_ahead(const weir_work *work);
 /* Any queue may have jobs. */

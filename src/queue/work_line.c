@@ -84,6 +84,15 @@ is_open(const struct weir_gate *gate, int64_t now_ns)
 	       (gate->unbegun < gate->burst && now_ns >= gate->shut_until_ns);
 }
 
+static void
+wait_at(struct weir_gate *gate, struct weir_held *held, int64_t now_ns)
+{
+	held->place = WEIR_HELD_GATE;
+	if (gate->line.len == 0)
+		gate->moved_ns = now_ns;
+	weir__line_push(&gate->line, held);
+}
+
 /* From gate `passed` on, as far as it gets. */
 static void advance_locked(weir_work *work, struct weir_held *held,
 			   int64_t now_ns) WEIR_REQUIRES(work->mu);
@@ -97,8 +106,7 @@ advance_locked(weir_work *work, struct weir_held *held, int64_t now_ns)
 		if (!gate)
 			continue;
 		if (!is_open(gate, now_ns)) {
-			held->place = WEIR_HELD_GATE;
-			weir__line_push(&gate->line, held);
+			wait_at(gate, held, now_ns);
 			return;
 		}
 		gate->inside++;
@@ -122,6 +130,7 @@ admit_locked(weir_work *work, struct weir_gate *gate, int64_t now_ns)
 		weir_assert(held->gates[held->passed] == gate);
 		gate->inside++;
 		gate->unbegun++;
+		gate->moved_ns = now_ns;
 		held->passed++;
 		advance_locked(work, held, now_ns);
 	}
@@ -136,8 +145,7 @@ weir__gates_enter_locked(weir_work *work, struct weir_held *held,
 	held->passed = 0;
 	/* Nobody overtakes those that wait already; not even a moment. */
 	if (gate && gate->line.len > 0) {
-		held->place = WEIR_HELD_GATE;
-		weir__line_push(&gate->line, held);
+		wait_at(gate, held, now_ns);
 		admit_locked(work, gate, now_ns);
 		return;
 	}
@@ -191,30 +199,48 @@ weir__gates_leave_locked(weir_work *work, struct weir_held *held,
 	}
 }
 
-int64_t
-weir__gates_open_locked(weir_work *work, int64_t now_ns)
+static uint32_t
+enough_for(const struct weir_gate *gate)
 {
-	int64_t next_ns = WEIR_FOREVER;
-
-	for (size_t i = 0; i < work->gate_count; i++) {
-		struct weir_gate *gate = &work->gates[i];
-
-		if (!gate->limit || gate->line.len == 0)
-			continue;
-		admit_locked(work, gate, now_ns);
-		if (gate->line.len > 0 && gate->shut_until_ns > now_ns)
-			next_ns =
-				weir__earlier_ns(next_ns, gate->shut_until_ns);
-	}
-	return next_ns;
+	return gate->limit && gate->burst > gate->width ? gate->burst
+							: gate->width;
 }
 
 bool
 weir__gate_has_enough(const struct weir_gate *gate)
 {
-	uint32_t enough = gate->width;
+	return gate->line.len >= enough_for(gate);
+}
 
-	if (gate->limit && gate->burst > enough)
-		enough = gate->burst;
-	return gate->line.len >= enough;
+bool
+weir__gate_is_stalled(const struct weir_gate *gate, int64_t now_ns)
+{
+	return gate->line.len > enough_for(gate) &&
+	       now_ns - gate->moved_ns >= WEIR_STALL_NS;
+}
+
+int64_t
+weir__gates_open_locked(weir_work *work, int64_t now_ns, bool *ret_stalled)
+{
+	int64_t next_ns = WEIR_FOREVER;
+
+	*ret_stalled = false;
+
+	for (size_t i = 0; i < work->gate_count; i++) {
+		struct weir_gate *gate = &work->gates[i];
+
+		if (gate->line.len == 0)
+			continue;
+		if (gate->limit)
+			admit_locked(work, gate, now_ns);
+		if (weir__gate_is_stalled(gate, now_ns))
+			*ret_stalled = true;
+		else if (gate->line.len > enough_for(gate))
+			next_ns = weir__earlier_ns(
+				next_ns, gate->moved_ns + WEIR_STALL_NS);
+		if (gate->line.len > 0 && gate->shut_until_ns > now_ns)
+			next_ns =
+				weir__earlier_ns(next_ns, gate->shut_until_ns);
+	}
+	return next_ns;
 }

@@ -319,6 +319,17 @@ weir__work_drop(weir_work *work, weir_status status)
 }
 
 void
+weir__work_tell(struct weir_held *held)
+{
+	weir_work *work = held->work;
+
+	if (held->told)
+		return;
+	held->told = true;
+	work->lane.cancel(held->claim, work->lane.user);
+}
+
+void
 weir__work_lose_all(weir_work *work, int64_t now_ns)
 {
 	struct weir_list *link, *next;
@@ -333,7 +344,7 @@ weir__work_lose_all(weir_work *work, int64_t now_ns)
 			continue;
 		held->lost = true;
 		if (weir__work_revoke(held, now_ns))
-			work->lane.cancel(held->claim, work->lane.user);
+			weir__work_tell(held);
 	}
 }
 
@@ -365,7 +376,7 @@ heed_cancels(weir_work *work, int64_t now_ns)
 			     sizeof(int64_t), compare_ids))
 			continue;
 		if (weir__work_revoke(held, now_ns))
-			work->lane.cancel(held->claim, work->lane.user);
+			weir__work_tell(held);
 	}
 }
 
