@@ -502,7 +502,10 @@ struct weir_sqlite_info {
  */
 weir_status weir__sqlite_migrate(const char *path, int target, int *ret_before,
 				 int *ret_after, weir_error *reterr);
-/* Look for damage; each finding is one line.  WEIR_CORRUPT if there is any. */
+/*
+ * Look for damage; each finding (NULL: nobody asks) is one line.  WEIR_CORRUPT
+ * if there is any.
+ */
 weir_status weir__sqlite_check(const char *path,
 			       void (*finding)(const char *text, void *user),
 			       void *user, weir_error *reterr);

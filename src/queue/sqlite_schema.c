@@ -5,7 +5,7 @@
  * back, each way in one transaction with the number in the file's header
  * (user_version).  A file is known as ours by application_id, in the header
  * too.  What is in the file after version N does not depend on where it came
- * from; tests/test_queue_schema.c compares.
+ * from; tests/test_queue_files.c compares.
  *
  * job.mark is what all but plain available jobs are looked for by: when it is
  * due, whose it is, when it ended, or that a worker has died with it.  One
