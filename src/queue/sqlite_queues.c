@@ -6,12 +6,21 @@
 
 #include "base/assert.h"
 
+#define COUNT(state) ", ifnull(sum(n) FILTER (WHERE s = " #state "), 0)"
+
+/*
+ * What waits is counted along job_claim, without a look at the jobs; a join of
+ * queues and jobs would read all jobs for each queue.
+ */
 static const char queues_text[] =
-	"SELECT name, queue.created_at, paused_at, finished,"
-	" sum(state = 0), sum(state = 1), sum(state = 2), sum(state = 3),"
-	" sum(state = 4), sum(state = 5), sum(state = 6), sum(state = 7)"
-	" FROM queue LEFT JOIN job ON job.queue = queue.name"
-	" GROUP BY name ORDER BY name";
+	"WITH counts AS (SELECT queue AS q, 0 AS s, count(*) AS n FROM job"
+	"  WHERE state = 0 AND crashes = 0 GROUP BY queue"
+	" UNION ALL SELECT queue, state, count(*) FROM job"
+	"  WHERE " SQLITE_IN_MARK " GROUP BY queue, state)"
+	" SELECT name, created_at, paused_at, finished" COUNT(0) COUNT(1)
+		COUNT(2) COUNT(3) COUNT(4) COUNT(5) COUNT(6)
+			COUNT(7) " FROM queue LEFT JOIN counts ON q = name"
+				 " GROUP BY name ORDER BY name";
 
 weir_status
 weir__sqlite_queues(weir_store *store, weir_queue_row_fn *row, void *user,
