@@ -481,7 +481,8 @@ run_lane(struct work_run *run)
 	weir_status status;
 
 	run->began_ns = weir_now_ns();
-	run->seen_ns = run->began_ns;
+	/* Nothing has happened that would have to be shown. */
+	run->seen_ns = run->began_ns - PLAIN_NS;
 	weir__stop_init(&run->stop, run->options->grace_ns);
 	weir__progress_init(&run->progress, &progress);
 	run->cli->progress = &run->progress;
