@@ -121,16 +121,13 @@ lose(weir_work *work, int64_t now_ns)
 	work->suspects.phase = WEIR_SUSPECT_NONE;
 }
 
-/*
- * Show that we live: while we hold jobs, and before we claim some after a
- * pause, in which nobody has seen us live.
- */
+/* Show that we live.  Who holds nothing need not. */
 static weir_status
-beat(weir_work *work, uint32_t wanted, int64_t now_ns, weir_error *reterr)
+beat(weir_work *work, int64_t now_ns, weir_error *reterr)
 {
 	weir_status status;
 
-	if (work->owner.alone || (work->held_len == 0 && wanted == 0) ||
+	if (work->owner.alone || work->held_len == 0 ||
 	    now_ns - work->beat_at_ns < work->options.beat_ns)
 		return WEIR_OK;
 	status = work->store->ops->extend(work->store, &work->owner, reterr);
@@ -152,7 +149,7 @@ visit(weir_work *work, uint32_t wanted, int64_t now_ns, bool turn)
 	if (!work->enlisted)
 		status = enlist(work, &error);
 	if (status == WEIR_OK)
-		status = beat(work, wanted, now_ns, &error);
+		status = beat(work, now_ns, &error);
 	if (status == WEIR_OK && turn)
 		status = weir__work_turn(work, wanted, now_ns, &error);
 	if (status == WEIR_STALE) {

@@ -420,10 +420,13 @@ hold_batch(weir_work *work, struct weir_batch *batch, struct weir_list *jobs)
 }
 
 static void
-take_batch(weir_work *work, struct weir_batch *batch)
+take_batch(weir_work *work, struct weir_batch *batch, int64_t now_ns)
 {
 	struct weir_list jobs;
 
+	/* Others count our silence from when we hold something. */
+	if (work->held_len == 0)
+		work->beat_at_ns = now_ns;
 	if (batch) {
 		weir__list_init(&jobs);
 		hold_batch(work, batch, &jobs);
@@ -475,7 +478,7 @@ weir__work_turn(weir_work *work, uint32_t wanted, int64_t now_ns,
 	weir_assert(!turn.batch || turn.batch->count <= wanted);
 	weir__pace_note_turn(&work->pace, weir_now_ns() - now_ns);
 	/* Jobs first: somebody waits for them. */
-	take_batch(work, turn.batch);
+	take_batch(work, turn.batch, now_ns);
 	settle_finished(work, &turn);
 	if (!work->cancels.failed)
 		work->cancel_seq = turn.cancel_seq;
