@@ -15,11 +15,10 @@ static const struct db_cli_options defaults = {
 static const struct weir_option table[] = {
 	WEIR_OPT_HEADING("Options"),
 	{AT(INT, to), .name = "to", .arg = "N", .shown = "the newest",
-	 .only_flag = true, .min = 0, .max = 1000000,
+	 .only_flag = true, .min = 1, .max = 1000000,
 	 .help = "bring it to this version, forward or back",
 	 .more = "Back to a version means that what only later ones can hold "
-		 "is given up.  0 takes all tables away, and all jobs with "
-		 "them."},
+		 "is given up."},
 	{WEIR_QUEUE_DB_ROW},
 	{AT(FLAG, json), .name = "json", .help = "print JSON"},
 	WEIR_OPT_END_ROW,
