@@ -5,6 +5,7 @@
  */
 #include "cli/cmd_fetch.h"
 
+#include "cli/cmd_queue.h"
 #include "cli/signals.h"
 #include "weir/base.h"
 
@@ -18,6 +19,7 @@ static const struct fetch_cli_options defaults = {
 	.first_byte_ns = 30 * WEIR_S,
 	.stall_ns = 30 * WEIR_S,
 	.grace_ns = WEIR_STOP_GRACE_NS,
+	.db = WEIR_QUEUE_DB_DEFAULT,
 };
 
 #define DAY_NS          (INT64_C(86400) * WEIR_S)
@@ -146,6 +148,12 @@ static const struct weir_option table[] = {
 	 .help = "go through this proxy"},
 	{AT(FLAG, env_proxy), .name = "use-env-proxy",
 	 .help = "go through the proxy that http_proxy and so on name"},
+
+	WEIR_OPT_HEADING("Not now, but later"),
+	{AT(STRING, queue), .name = "queue", .arg = "NAME", .only_flag = true,
+	 .help = "enqueue the lines for weir work, and fetch none",
+	 .more = "See QUEUE below."},
+	{WEIR_QUEUE_DB_ROW},
 	WEIR_OPT_END_ROW,
 };
 
@@ -161,6 +169,8 @@ static const struct weir_command_example examples[] = {
 	 "look at many, and keep what came of each"},
 	{"weir fetch --resume out/weir-fetch.jsonl -o out/ urls.txt",
 	 "go on where an earlier run has stopped"},
+	{"weir fetch --queue night urls.txt",
+	 "fetch them when somebody works the queue"},
 	{0},
 };
 
@@ -196,6 +206,15 @@ static const struct weir_command_section sections[] = {
 	 "total_ms\tfrom reading the line to the end\n"
 	 "remote, http_version\tof the last connection\n"
 	 "error\twhy it is not ok"},
+	{"QUEUE",
+	 "With `--queue` each line becomes a job of the kind `weir.fetch` in a "
+	 "store, and `weir work NAME` fetches it, in this or any other process "
+	 "on this machine.  What is printed is the job's id.  The job's args "
+	 "are the line's object, or one with its `url`, and what `--request`, "
+	 "`--header` and `--data` say where the line does not.  `--retries` "
+	 "and `--timeout` go along with the job; everything else is the "
+	 "worker's to say, and such options are refused.  Mind that headers "
+	 "and bodies stand in the store as they are, secrets too."},
 	{"SAFETY",
 	 "Redirects go to http and https only, at most ten of them, and from "
 	 "https never back.  Names and passwords in URLs, and the headers "

@@ -27,9 +27,12 @@ struct fetch_cli_options {
 	bool json, ordered, checksum, only_failed;
 	const char *dir, *records, *resume;
 	enum fetch_exit_code exit_code;
+	const char *queue, *db; /* not now, but later: fetch_queue.c */
 };
 
 /* Do it; the exit status. */
 int weir__fetch_run(struct weir_cli *cli);
+/* With --queue, in fetch_queue.c. */
+int weir__fetch_enqueue(struct weir_cli *cli);
 
 #endif

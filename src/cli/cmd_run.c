@@ -5,6 +5,7 @@
  */
 #include "cli/cmd_run.h"
 
+#include "cli/cmd_queue.h"
 #include "cli/signals.h"
 #include "weir/base.h"
 
@@ -17,6 +18,7 @@ static const struct run_cli_options defaults = {
 	.kill_after_ns = 2 * WEIR_S,
 	.grace_ns = WEIR_STOP_GRACE_NS,
 	.halt = "never",
+	.db = WEIR_QUEUE_DB_DEFAULT,
 };
 
 #define AT(kind, field) WEIR_OPT_##kind##_AT(struct run_cli_options, field)
@@ -147,6 +149,12 @@ static const struct weir_option table[] = {
 	 .max = 1 << 30, .help = "open files of a process"},
 	{AT(DIR, dir), .name = "chdir", .arg = "DIR",
 	 .help = "run the commands in DIR"},
+
+	WEIR_OPT_HEADING("Not now, but later"),
+	{AT(STRING, queue), .name = "queue", .arg = "NAME", .only_flag = true,
+	 .help = "enqueue the commands for weir work, and run none",
+	 .more = "See QUEUE below."},
+	{WEIR_QUEUE_DB_ROW},
 	WEIR_OPT_END_ROW,
 };
 
@@ -166,6 +174,8 @@ static const struct weir_command_example examples[] = {
 	 "a script, with the item as $1"},
 	{"weir run --log run.jsonl --resume run.jsonl -a jobs.txt ./job {}",
 	 "go on where an earlier run has stopped"},
+	{"weir run --queue night --retries 3 ./render {} ::: *.scene",
+	 "run them when somebody works the queue"},
 	{0},
 };
 
@@ -222,6 +232,21 @@ static const struct weir_command_section sections[] = {
 	 "stdout_bytes, stderr_bytes\twhat it wrote\n"
 	 "slot, pid\twhere it ran\n"
 	 "will_retry\twhether another try follows"},
+	{"QUEUE",
+	 "With `--queue` each command becomes a job of the kind `weir.run` in "
+	 "a store, and `weir work NAME` runs it, in this or any other process "
+	 "on this machine.  What is printed is the job's id.  `--retries` and "
+	 "`--timeout` go along with it; how many run at once, and what becomes "
+	 "of their output, is the worker's to say, and such options are "
+	 "refused.\n"
+	 "\n"
+	 "The job's args are all that is needed to run it later:\n"
+	 "\n"
+	 "  {\"argv\": [\"gzip\", \"a.log\"], \"dir\": \"/var/log\"}\n"
+	 "\n"
+	 "`dir` is that of `--chdir`, or the one that `weir run` was started "
+	 "in.  Words that are no UTF-8, which JSON cannot hold, are written as "
+	 "{\"base64\": \"...\"}.  The environment does not go along."},
 	{"SIGNALS",
 	 "INT, TERM, HUP\tStarts nothing more, and lets what runs finish.\n"
 	 "again, or `--grace` over\tTERM to what runs, and KILL after "

@@ -42,9 +42,11 @@ struct run_cli_options {
 	int64_t cpu_limit_ns, nofile;
 	const char *dir;
 	bool dry_run, verbose;
+
+	const char *queue, *db; /* not now, but later: run_queue.c */
 };
 
-/* In run_run.c. */
+/* In run_run.c; and in run_queue.c, which is weir-queue's: with --queue. */
 int weir__run_run(struct weir_cli *cli);
 
 #endif

@@ -10,6 +10,7 @@ const struct weir_command *const weir__commands[] = {
 	&weir__cmd_queues,
 	&weir__cmd_schedule,
 	&weir__cmd_db,
+	&weir__cmd_run,
 	NULL,
 };
 

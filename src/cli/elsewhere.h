@@ -9,7 +9,9 @@
  *
  *      weir-fetch      libcurl         fetch, and work that is HTTP calls
  *      weir-queue      SQLite          enqueue, work, jobs, queues, schedule,
- * db
+ *                                      db, and run --queue
+ *
+ * weir-fetch is linked with SQLite, too: for that work, and fetch --queue.
  */
 #ifndef WEIR_SRC_CLI_ELSEWHERE_H
 #define WEIR_SRC_CLI_ELSEWHERE_H

@@ -547,9 +547,12 @@ run_fini(struct fetch_run *run)
 int
 weir__fetch_run(struct weir_cli *cli)
 {
-	struct fetch_run *run = calloc(1, sizeof(*run));
+	struct fetch_run *run;
 	int status;
 
+	if (((const struct fetch_cli_options *)cli->options)->queue)
+		return weir__fetch_enqueue(cli);
+	run = calloc(1, sizeof(*run));
 	if (!run) {
 		weir__cli_error(cli, NULL, "out of memory");
 		return WEIR_EXIT_FAILURE;

@@ -17,6 +17,8 @@
  */
 #include "cli/run_run.h"
 
+#include "cli/elsewhere.h"
+
 #include "base/quote.h"
 #include "base/units.h"
 #include "cli/live.h"
@@ -698,9 +700,12 @@ run_fini(struct run *run)
 int
 weir__run_run(struct weir_cli *cli)
 {
-	struct run *run = calloc(1, sizeof(*run));
+	struct run *run;
 	int status;
 
+	if (((const struct run_cli_options *)cli->options)->queue)
+		return weir__elsewhere(cli, "weir-queue");
+	run = calloc(1, sizeof(*run));
 	if (!run) {
 		weir__cli_error(cli, NULL, "out of memory");
 		return WEIR_EXIT_FAILURE;

@@ -37,8 +37,9 @@ struct run {
 	struct weir_template_options template_options;
 	struct weir_item_source *sources;
 	size_t source_count;
-	const char **words;  /* the command, and what stood after ::: */
-	const char **inputs; /* files that are read */
+	const char **words;     /* the command, and what stood after ::: */
+	size_t items_bytes_max; /* of one command, with -n; 0: what fits */
+	const char **inputs;    /* files that are read */
 	size_t input_count;
 	struct weir_buf program; /* where it was found */
 	struct weir_halt halt;

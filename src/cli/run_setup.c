@@ -317,8 +317,11 @@ make_items(struct run *run)
 		.skip_blank = run->options->skip_blank,
 		.max_bytes = weir__template_room(run->template),
 	};
+	size_t most = run->items_bytes_max;
 	int status = take_delimiter(run, &options.delimiter);
 
+	if (most > 0 && options.max_bytes > most)
+		options.max_bytes = most;
 	if (status < 0 && options.colsep && !options.colsep[0])
 		status = refuse(run, "--colsep", "", "a text to split at");
 	if (status < 0 && weir__items_new(&run->items, &options) != WEIR_OK)
