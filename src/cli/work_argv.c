@@ -4,8 +4,10 @@
  * Design: texts are put behind one another, each with its NUL, and counted;
  * then all of it moves into one block with the job.
  *
- *      | struct weir_exec_job | argv | env | texts: arguments, variables, item
- * |
+ *      | struct weir_exec_job | argv | env | texts |
+ *
+ * The texts are the arguments, the folder if there is one, the variables, and
+ * the item.
  *
  * Nothing of a job but its id, kind, queue and attempt can get into an
  * argument, and none of these can hold more than letters, digits and a few
@@ -19,6 +21,7 @@
 #include "base/json_check.h"
 #include "base/json_scan.h"
 #include "base/json_text.h"
+#include "cli/queue_words.h"
 #include "exec/job.h"
 
 #include <inttypes.h>
@@ -28,6 +31,7 @@
 struct draft {
 	struct weir_buf texts;
 	size_t argc, env_count;
+	bool has_dir; /* a text between argv and the variables */
 };
 
 /* The value of a place that text begins with; its length, or 0: it is none. */
@@ -81,6 +85,30 @@ put_string(struct draft *draft, const char *string, size_t len)
 	draft->argc++;
 }
 
+/* {"base64": "..."}: a word that is no text; see queue_words.h. */
+static bool
+put_bytes(struct draft *draft, const char *object, size_t len)
+{
+	struct weir_json_scan scan;
+	struct weir_json_member m;
+	size_t begin = draft->texts.len;
+	bool good = false;
+
+	weir__json_scan_init(&scan, object, len);
+	while (weir__json_scan_next(&scan, &m))
+		good = begin == draft->texts.len && m.value[0] == '"' &&
+		       weir__json_is(m.name, m.name_len, "base64") &&
+		       weir__words_decode(&draft->texts, m.value + 1,
+					  m.value_len - 2);
+	if (!good ||
+	    (draft->texts.len > begin &&
+	     memchr(draft->texts.data + begin, '\0', draft->texts.len - begin)))
+		return false;
+	weir__buf_putc(&draft->texts, '\0');
+	draft->argc++;
+	return true;
+}
+
 /* Behind the quote that ends the string at `at`, which begins with one. */
 static const char *
 end_of_string(const char *at)
@@ -90,7 +118,27 @@ end_of_string(const char *at)
 	return at + 1;
 }
 
-/* The array of strings in good JSON; why not, or NULL. */
+/*
+ * A text, or bytes: as an argument.  What is behind it, or NULL.  In base64
+ * there is no bracket, so that the first one ends the object; if there is, it
+ * is none.
+ */
+static const char *
+put_element(struct draft *draft, const char *at)
+{
+	const char *end;
+
+	if (*at == '"') {
+		end = end_of_string(at);
+		put_string(draft, at + 1, (size_t)(end - at) - 2);
+		return end;
+	}
+	end = *at == '{' ? strchr(at, '}') : NULL;
+	return end && put_bytes(draft, at, (size_t)(end - at) + 1) ? end + 1
+								   : NULL;
+}
+
+/* The array of words in good JSON; why not, or NULL. */
 static const char *
 put_array(struct draft *draft, const char *at)
 {
@@ -100,10 +148,9 @@ put_array(struct draft *draft, const char *at)
 	if (*at++ != '[')
 		return "argv is no array";
 	for (at += strspn(at, blanks); *at != ']';) {
-		if (*at != '"')
-			return "argv holds what is no text";
-		end = end_of_string(at);
-		put_string(draft, at + 1, (size_t)(end - at) - 2);
+		end = put_element(draft, at);
+		if (!end)
+			return "argv holds what is no word";
 		at = end + strspn(end, blanks);
 		if (*at == ',')
 			at += 1 + strspn(at + 1, blanks);
@@ -116,17 +163,28 @@ static const char *
 put_args(struct draft *draft, const weir_job_row *row)
 {
 	struct weir_json_fault fault;
-	struct weir_json_member member;
+	struct weir_json_member member, dir = {0};
 	struct weir_json_scan scan;
+	const char *why = "its args have no argv";
 
 	if (!weir__json_check(row->args, row->args_len, WEIR_JSON_OBJECT,
 			      &fault))
 		return "its args are no JSON object";
 	weir__json_scan_init(&scan, row->args, row->args_len);
-	while (weir__json_scan_next(&scan, &member))
+	while (weir__json_scan_next(&scan, &member)) {
 		if (weir__json_is(member.name, member.name_len, "argv"))
-			return put_array(draft, member.value);
-	return "its args have no argv";
+			why = put_array(draft, member.value);
+		else if (weir__json_is(member.name, member.name_len, "dir"))
+			dir = member;
+	}
+	if (why || !dir.value)
+		return why;
+	/* Behind the arguments; build() tells it from them. */
+	draft->has_dir = true;
+	if (!put_element(draft, dir.value))
+		return "dir is no word";
+	draft->argc--;
+	return NULL;
 }
 
 static void __attribute__((format(printf, 2, 3)))
@@ -184,6 +242,10 @@ build(const struct draft *draft, const weir_job_row *row)
 	text = (char *)(job->argv + pointers);
 	memcpy(text, draft->texts.data, draft->texts.len);
 	text = point_at(job->argv, draft->argc, text);
+	if (draft->has_dir) {
+		job->dir = text;
+		text += strlen(text) + 1;
+	}
 	text = point_at(env, draft->env_count, text);
 	job->env = env;
 	job->item = text;

@@ -128,6 +128,8 @@ CHILD_SIDE static int
 set_descriptors(const struct launch *launch)
 {
 	const struct weir_child_command *command = launch->command;
+	int dir_fd =
+		command->dir_fd > 0 ? command->dir_fd : launch->setup->dir_fd;
 
 	if (dup2(command->in_fd > 0 ? command->in_fd : launch->setup->null_fd,
 		 0) < 0)
@@ -136,7 +138,7 @@ set_descriptors(const struct launch *launch)
 		return -1;
 	if (command->err_fd >= 0 && dup2(command->err_fd, 2) < 0)
 		return -1;
-	if (launch->setup->dir_fd >= 0 && fchdir(launch->setup->dir_fd) != 0)
+	if (dir_fd >= 0 && fchdir(dir_fd) != 0)
 		return -1;
 	return close_rest(launch->setup);
 }

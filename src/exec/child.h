@@ -51,6 +51,7 @@ struct weir_child_command {
 	char *const *argv, *const *envp;
 	int out_fd, err_fd; /* -1: ours */
 	int in_fd;          /* standard input; 0: the null device */
+	int dir_fd;         /* where it runs; 0: as the setup says */
 	/* The child notes its number, which is its group's, here; or NULL. */
 	volatile pid_t *seat;
 };

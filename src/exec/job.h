@@ -47,6 +47,7 @@ struct weir_exec_job {
 	size_t input_len;  /* at most WEIR_EXEC_INPUT_MAX */
 	/* "NAME=value"s besides our own, at most WEIR_EXEC_ENV_MAX; or NULL */
 	char *const *env;
+	const char *dir;    /* where it runs; relative to what they have */
 	int64_t timeout_ns; /* of an attempt */
 	uint32_t
 		attempts_before; /* elsewhere; ours are counted on from there */

@@ -25,23 +25,34 @@
 
 #define SHELL "/bin/sh"
 
-/* The program of argv[0]; 0 or errno. */
+/* What is opened for one attempt, besides its output; 0: nothing. */
+struct own {
+	int in_fd, dir_fd;
+};
+
+/*
+ * The program of argv[0]; 0 or errno.  Of a job with a folder of its own it is
+ * looked for anew: a relative name is another program there.
+ */
 static int
-find_program(struct weir_exec_reactor *reactor, const char *name)
+find_program(struct weir_exec_reactor *reactor, const char *name, int dir_fd)
 {
 	struct weir_exec_program *program = &reactor->program;
 	const char *given = reactor->engine->options.path;
 
 	if (given)
 		name = given;
+	if (dir_fd > 0)
+		weir__buf_reset(&program->name);
 	if (program->name.len > 0 && strcmp(program->name.data, name) == 0)
 		return program->error;
 	weir__buf_reset(&program->name);
 	weir__buf_puts(&program->name, name);
 	program->script = false;
-	program->error = weir__child_find(&program->path, name,
-					  reactor->engine->setup.dir_fd);
-	if (program->name.failed)
+	program->error = weir__child_find(
+		&program->path, name,
+		dir_fd > 0 ? dir_fd : reactor->engine->setup.dir_fd);
+	if (program->name.failed || dir_fd > 0)
 		weir__buf_reset(&program->name);
 	/* Not there now may be there later, made by another job. */
 	if (program->error)
@@ -121,6 +132,24 @@ make_input(const struct weir_exec_job *job, int *ret_fd)
 		(void)close(fd);
 		return failed;
 	}
+	*ret_fd = fd;
+	return 0;
+}
+
+/* Where the job wants to run, if it says so. */
+static int
+open_dir(const struct weir_exec_run *run, int *ret_fd)
+{
+	int below = run->reactor->engine->setup.dir_fd, fd;
+
+	*ret_fd = 0;
+	if (!run->command->dir)
+		return 0;
+	fd = weir__child_move_up(openat(below >= 0 ? below : AT_FDCWD,
+					run->command->dir,
+					O_PATH | O_DIRECTORY | O_CLOEXEC));
+	if (fd < 0)
+		return errno;
 	*ret_fd = fd;
 	return 0;
 }
@@ -221,9 +250,9 @@ note_child(struct weir_exec_run *run, const struct weir_child *child)
 		(void)kill(-child->pid, SIGKILL);
 }
 
-/* With argv, which has the slot in it, and this standard input. */
+/* With argv, which has the slot in it. */
 static int
-launch_argv(struct weir_exec_run *run, char *const *argv, int in_fd,
+launch_argv(struct weir_exec_run *run, char *const *argv, const struct own *own,
 	    bool *ret_by_exec)
 {
 	struct weir_exec_reactor *reactor = run->reactor;
@@ -243,7 +272,8 @@ launch_argv(struct weir_exec_run *run, char *const *argv, int in_fd,
 		.envp = reactor->envp,
 		.out_fd = fds[1],
 		.err_fd = fds[3],
-		.in_fd = in_fd,
+		.in_fd = own->in_fd,
+		.dir_fd = own->dir_fd,
 		.seat = weir__guardian_seat(reactor->engine->guardian,
 					    run->slot),
 	};
@@ -266,34 +296,45 @@ launch_argv(struct weir_exec_run *run, char *const *argv, int in_fd,
 	return 0;
 }
 
-int
-weir__exec_launch(struct weir_exec_run *run, bool *ret_by_exec)
+static int
+launch_found(struct weir_exec_run *run, struct own *own, bool *ret_by_exec)
 {
 	const struct weir_exec_job *command = run->command;
 	char **argv = command->argv;
-	int failed, in_fd = 0;
+	int failed;
 
-	*ret_by_exec = true;
-	failed = find_program(run->reactor, argv[0]);
-	if (failed == ENOMEM)
-		*ret_by_exec = false;
-	if (failed)
-		return failed;
 	if (command->slot_count > 0) {
 		argv = weir__exec_job_argv(command, run->slot);
-		*ret_by_exec = false;
 		if (!argv)
 			return ENOMEM;
 	}
-	*ret_by_exec = false;
 	set_own_env(run);
 	set_job_env(run);
-	failed = make_input(command, &in_fd);
+	failed = make_input(command, &own->in_fd);
 	if (!failed)
-		failed = launch_argv(run, argv, in_fd, ret_by_exec);
-	if (in_fd > 0)
-		(void)close(in_fd);
+		failed = launch_argv(run, argv, own, ret_by_exec);
+	if (own->in_fd > 0)
+		(void)close(own->in_fd);
 	if (command->slot_count > 0)
 		free(argv);
+	return failed;
+}
+
+int
+weir__exec_launch(struct weir_exec_run *run, bool *ret_by_exec)
+{
+	struct own own = {0};
+	int failed = open_dir(run, &own.dir_fd);
+
+	*ret_by_exec = false;
+	if (failed)
+		return failed;
+	failed = find_program(run->reactor, run->command->argv[0], own.dir_fd);
+	if (failed)
+		*ret_by_exec = failed != ENOMEM;
+	else
+		failed = launch_found(run, &own, ret_by_exec);
+	if (own.dir_fd > 0)
+		(void)close(own.dir_fd);
 	return failed;
 }

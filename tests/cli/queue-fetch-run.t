@@ -43,6 +43,23 @@ weir run --queue shell --shell 'echo "$1"' ::: 'a b'
 args_of shell
 expect_out "{\"argv\": [\"sh\", \"-c\", \"echo \\\"\$1\\\"\", \"sh\", \"a b\"], \"dir\": \"$tmp\"}"
 
+# And so they come out again, where the command was to run.
+printf '#!/bin/sh\npwd\nprintf %%s "$1" | od -An -tx1\n' >sub/tell
+chmod +x sub/tell
+printf 'c\377d\0' >items
+give items run --queue go -0 --chdir sub ./tell
+weir work go --until-empty
+expect_status 0
+expect_out "$tmp/sub
+ 63 ff 64"
+mkdir gone
+weir run --queue gone --chdir gone true ::: a
+rmdir gone
+weir work gone --until-empty
+expect_status 123
+weir jobs list --queue gone
+match_out 'discarded .*1/1  cannot start: No such file or directory$'
+
 seq 2500 >numbers
 give numbers run --queue many -n 2 --json true
 expect_status 0
