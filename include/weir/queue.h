@@ -310,7 +310,7 @@ weir_store_insert(weir_store *store, const weir_insert *inserts, size_t count,
  * Insert inside a transaction of the caller's own, on the caller's own
  * connection to the same database file: the jobs exist when that transaction
  * commits, and not if it does not.  Call weir_store_committed() after the
- * commit, so that workers hear of it at once instead of within a second.
+ * commit, so that workers hear of it at once instead of within half a minute.
  *
  * The connection is set up not to checkpoint by itself (see docs/durable.md).
  *
