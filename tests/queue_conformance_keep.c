@@ -131,6 +131,52 @@ STORE_TEST(promoting, keeps_one_of_two_that_want_the_same_key)
 	CHECK_EQ_INT(queue_insert(store, &draft).id, first);
 }
 
+/* Of four that are due the first has lost its key; three are the limit. */
+STORE_TEST(promoting, discards_nothing_else_when_there_is_more_than_it_may_do)
+{
+	struct weir_owner *me = queue_enlist(store, "me");
+	struct weir_draft draft = queue_draft("unique");
+	int64_t ids[4], next_ms;
+	uint32_t n, all = 0;
+
+	for (unsigned char i = 0; i < 4; i++) {
+		queue_draft_key(&draft, i, WEIR_UNIQUE_STATES_REQUIRED);
+		ids[i] = queue_put_in(store, me, &draft, WEIR_JOB_RETRYABLE);
+		queue_now_ms++;
+	}
+	queue_draft_key(&draft, 0, WEIR_UNIQUE_STATES_REQUIRED);
+	queue_put_draft(store, &draft);
+	queue_now_ms += 60000;
+	do {
+		REQUIRE(promote(store, 3, &n, &next_ms) == WEIR_OK);
+		CHECK(n <= 3);
+		all += n;
+	} while (n > 0);
+	CHECK_EQ_INT(all, 4);
+	CHECK_STATE(store, ids[0], "discarded");
+	for (int i = 1; i < 4; i++)
+		CHECK_STATE(store, ids[i], "available");
+}
+
+STORE_TEST(promoting, does_at_most_so_many_of_both_states)
+{
+	struct weir_owner *me = queue_enlist(store, "me");
+	struct weir_draft draft = queue_draft("work");
+	uint32_t n;
+	int64_t next_ms;
+
+	for (int i = 0; i < 3; i++) {
+		queue_put_in(store, me, &draft, WEIR_JOB_RETRYABLE);
+		queue_put_in(store, me, &draft, WEIR_JOB_SCHEDULED);
+	}
+	queue_now_ms += 60000;
+	REQUIRE(promote(store, 4, &n, &next_ms) == WEIR_OK);
+	CHECK_EQ_INT(n, 4);
+	CHECK(next_ms <= queue_now_ms);
+	REQUIRE(promote(store, 4, &n, &next_ms) == WEIR_OK);
+	CHECK_EQ_INT(n, 2);
+}
+
 /*
  * Rescuing.
  */
@@ -391,6 +437,42 @@ STORE_TEST(clients, are_all_who_work_the_store)
 	check_clients(other, "");
 	/* A name may come again, an id may not. */
 	CHECK(queue_enlist(store, "host:2")->id > last);
+}
+
+static bool
+see_holds(const struct weir_client_row *row, void *user)
+{
+	*(bool *)user = row->holds;
+	return true;
+}
+
+/* Is the only client said to have jobs? */
+static bool
+holds(weir_store *store)
+{
+	weir_error error = {0};
+	bool ret = false;
+
+	REQUIRE(store->ops->clients(store, see_holds, &ret, &error) == WEIR_OK);
+	return ret;
+}
+
+STORE_TEST(clients, need_beat_only_while_they_have_jobs)
+{
+	weir_store *other = queue_join(store);
+	struct weir_owner *me = queue_enlist(store, "me");
+	struct weir_batch *batch;
+
+	CHECK(!holds(other));
+	queue_put(store, "work");
+	queue_put(store, "work");
+	CHECK(!holds(other));
+	batch = queue_claim(store, me, 2);
+	CHECK(holds(other));
+	queue_end(store, me, &batch->claims[0], WEIR_VERDICT_COMPLETE);
+	CHECK(holds(other));
+	queue_end(store, me, &batch->claims[1], WEIR_VERDICT_RELEASE);
+	CHECK(!holds(other));
 }
 
 STORE_TEST(clients, give_back_what_they_have_when_they_leave)

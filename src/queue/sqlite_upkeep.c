@@ -51,10 +51,11 @@ run_limited(struct sqlite_conn *conn, enum sqlite_sql sql, const char *text,
 	sqlite3_stmt *stmt = weir__sql(conn, sql, text);
 	int code;
 
+	weir_assert(upkeep->count <= upkeep->limit);
 	if (!stmt)
 		return sqlite3_extended_errcode(conn->db);
 	(void)sqlite3_bind_int64(stmt, 1, until_ms);
-	(void)sqlite3_bind_int64(stmt, 2, upkeep->limit);
+	(void)sqlite3_bind_int64(stmt, 2, upkeep->limit - upkeep->count);
 	if (sqlite3_bind_parameter_count(stmt) > 2)
 		(void)sqlite3_bind_int(stmt, 3, upkeep->state);
 	code = weir__sql_done(stmt);
@@ -76,15 +77,17 @@ run_promote(struct sqlite_request *request, struct sqlite_conn *conn)
 
 	upkeep->count = 0;
 	for (int i = 0; i < 2 && code == SQLITE_OK; i++) {
-		uint32_t before = upkeep->count;
-
 		upkeep->state =
 			i == 0 ? WEIR_JOB_SCHEDULED : WEIR_JOB_RETRYABLE;
 		code = run_limited(conn, SQL_PROMOTE,
 				   "UPDATE OR IGNORE job SET state = 0" DUE,
 				   now_ms, upkeep);
-		/* Whoever is still due has lost its key to another. */
-		if (code == SQLITE_OK && upkeep->count - before < upkeep->limit)
+		/*
+		 * Those that it has passed over have lost their keys.  They
+		 * are as many as are left of the limit, or fewer, and due
+		 * before all others.
+		 */
+		if (code == SQLITE_OK)
 			code = run_limited(
 				conn, SQL_PROMOTE_CLASH,
 				"UPDATE job SET state = 3, finalized_at = ?1,"
