@@ -364,6 +364,40 @@ TEST(work, a_running_job_that_somebody_cancels_is_told)
 	bench_fini(&b);
 }
 
+TEST(work, a_job_that_was_cancelled_and_retried_runs)
+{
+	weir_work_options options = WEIR_WORK_OPTIONS_INIT;
+	weir_job_changed changed;
+	struct weir_claim *claim;
+	struct lane lane;
+	struct bench b;
+	int64_t id;
+
+	bench_init(&b);
+	id = bench_put(&b, "a");
+	lane_init(&lane, &b, NULL, 2);
+	claim = lane_take(&lane);
+	bench_cancel(&b, id);
+	event_wait(&lane.told);
+	lane_give(&lane, claim, WEIR_CANCELED);
+	lane_fini(&lane);
+	CHECK_EQ_INT(weir_store_change(b.store, WEIR_JOB_RETRY, &id, 1,
+				       &changed, NULL, NULL),
+		     WEIR_OK);
+	CHECK_EQ_INT(changed.state, WEIR_JOB_AVAILABLE);
+	/* Whoever comes then hears of the cancellation as well. */
+	options.until_empty = true;
+	lane_init(&lane, &b, &options, 2);
+	claim = lane_take(&lane);
+	REQUIRE(claim);
+	lane_give(&lane, claim, WEIR_OK);
+	CHECK_EQ_INT(bench_state(&b, id), WEIR_JOB_COMPLETED);
+	CHECK(event_stays_unset(&lane.told, 0));
+	CHECK(!lane_take(&lane));
+	lane_fini(&lane);
+	bench_fini(&b);
+}
+
 TEST(work, a_cancelled_job_that_ends_well_all_the_same_is_completed)
 {
 	struct weir_claim *claim;

@@ -356,9 +356,13 @@ compare_ids(const void *a, const void *b)
 	return (*x > *y) - (*x < *y);
 }
 
-/* Somebody wants these jobs cancelled; some of them may be ours. */
+/*
+ * Somebody wants these jobs cancelled; some of them may be ours.  Not those of
+ * the batch that came with the notices, which are older than its claims: such
+ * a job was cancelled, and then retried.
+ */
 static void
-heed_cancels(weir_work *work, int64_t now_ns)
+heed_cancels(weir_work *work, const struct weir_batch *batch, int64_t now_ns)
 {
 	size_t n = work->cancels.len / sizeof(int64_t);
 	struct weir_list *link;
@@ -371,7 +375,7 @@ heed_cancels(weir_work *work, int64_t now_ns)
 			weir_container_of(link, struct weir_held, all);
 
 		/* cancelled is written by us only: no lock to read it. */
-		if (held->cancelled ||
+		if (held->cancelled || held->claim->batch == batch ||
 		    !bsearch(&held->claim->row.id, work->cancels.data, n,
 			     sizeof(int64_t), compare_ids))
 			continue;
@@ -482,7 +486,7 @@ weir__work_turn(weir_work *work, uint32_t wanted, int64_t now_ns,
 	settle_finished(work, &turn);
 	if (!work->cancels.failed)
 		work->cancel_seq = turn.cancel_seq;
-	heed_cancels(work, now_ns);
+	heed_cancels(work, turn.batch, now_ns);
 	work->look = false;
 	if (work->want_count > 0)
 		weir__suspects_note(work, turn.suspects, work->want_alone,
