@@ -348,6 +348,38 @@ TEST(pool, a_transaction_needs_a_database)
 	shop_fini(&s);
 }
 
+/* Completes itself in a transaction of its own, and then seems to fail. */
+static weir_status
+complete_itself(weir_ctx *ctx, const void *in, void *out, void *user)
+{
+	struct sqlite3 *db = (struct sqlite3 *)user; /* any will do */
+	struct shop *s = user;
+	weir_error error;
+
+	(void)ctx;
+	(void)out;
+	CHECK_EQ_INT(weir_job_output(in, "7", 0), WEIR_OK);
+	CHECK_EQ_INT(weir_job_complete_tx(in, db, &error), WEIR_OK);
+	CHECK_EQ_INT(weir_job_complete_tx(in, db, &error), WEIR_STALE);
+	return atomic_fetch_add(&s->runs, 1) == 0 ? WEIR_OK : WEIR_FAILED;
+}
+
+TEST(pool, a_job_that_has_completed_itself_is_completed_whatever_it_returns)
+{
+	struct shop s;
+	weir_work_stats stats;
+
+	shop_init(&s, complete_itself);
+	bench_put_many(&s.b, "test", 2);
+	stats = shop_run(&s);
+	CHECK_EQ_INT(stats.completed, 2);
+	CHECK_EQ_INT(stats.stale, 0);
+	CHECK_EQ_INT(bench_count(&s.b, WEIR_JOB_COMPLETED), 2);
+	CHECK_STR(bench_errors(&s.b, 2), "");
+	CHECK_STR(bench_output(&s.b, 2), "7");
+	shop_fini(&s);
+}
+
 TEST(pool, unknown_kinds_are_left_to_others)
 {
 	struct shop s;

@@ -35,6 +35,7 @@ weir_job_snooze(const weir_job_row *job, int64_t delay_ns)
 {
 	struct weir_held *held = held_of(job);
 
+	/* The last word counts. */
 	held->snooze_ns = delay_ns > 0 ? delay_ns : 0;
 	held->cancels = false;
 	return SAYS_SNOOZE;
@@ -89,6 +90,7 @@ weir_job_complete_tx(const weir_job_row *job, struct sqlite3 *db,
 	if (!db || !work->store->ops->complete_tx)
 		return weir__queue_error(reterr, WEIR_INVAL, 0,
 					 "no database of this store");
+	weir_assert(held->place == WEIR_HELD_TAKEN);
 	weir__mutex_lock(&work->mu);
 	owner = work->owner;
 	weir__mutex_unlock(&work->mu);
@@ -106,6 +108,7 @@ weir_job_complete_tx(const weir_job_row *job, struct sqlite3 *db,
 weir_status
 weir__job_said(struct weir_held *held, weir_status status)
 {
+	weir_assert(held->snooze_ns < 0 || !held->cancels);
 	held->snoozes = held->snooze_ns >= 0 && status == SAYS_SNOOZE;
 	held->cancels = held->cancels && status == SAYS_CANCEL;
 	/* Neither is a failure; and no time-out may make one of them. */

@@ -95,6 +95,7 @@ int64_t
 weir__upkeep_at_ns(const struct weir_upkeep *upkeep, int64_t now_ns)
 {
 	int64_t now_ms = weir__store_now_ms(upkeep->store);
+	/* Never later than the next sweep, whatever the clocks do. */
 	int64_t next_ns = earlier(upkeep->clean_at_ns, upkeep->sweep_at_ns);
 
 	if (!upkeep->alone)
@@ -154,6 +155,7 @@ promote(struct weir_upkeep *upkeep, struct weir_upkept *ret, weir_error *reterr)
 					     &next_ms, reterr);
 	if (status != WEIR_OK)
 		return status;
+	weir_assert(count <= LIMIT);
 	ret->may_have |= count > 0;
 	upkeep->promote_at_ms = next_due(count, next_ms, now_ms);
 	return WEIR_OK;
@@ -207,6 +209,7 @@ add_seen(struct weir_upkeep *upkeep, int64_t id)
 	struct weir_client_seen *seen;
 	size_t room = 2 * upkeep->seen_room + 8;
 
+	weir_assert(upkeep->seen_len <= upkeep->seen_room);
 	if (upkeep->seen_len == upkeep->seen_room) {
 		seen = realloc(upkeep->seen, room * sizeof(*seen));
 		if (!seen)
@@ -255,6 +258,7 @@ settle_seen(struct weir_upkeep *upkeep, int64_t passed_ns)
 		if (!seen->again)
 			continue;
 		seen->again = false;
+		/* The first look at this beat: the silence begins. */
 		if (seen->silent_ns < 0)
 			seen->silent_ns = 0;
 		else
@@ -277,6 +281,8 @@ rescue(struct weir_upkeep *upkeep, const struct weir_client_seen *dead,
 	uint32_t count = LIMIT;
 	weir_status status = WEIR_OK;
 
+	weir_assert(is_dead(upkeep, dead));
+	/* All of its jobs at once: they have waited long enough. */
 	while (status == WEIR_OK && count >= LIMIT) {
 		count = 0;
 		status = upkeep->store->ops->rescue(

@@ -60,6 +60,7 @@ note_trouble(weir_work *work, struct weir_trouble *t, weir_status status,
 {
 	bool was_on = work->turn_trouble.on || work->upkeep_trouble.on;
 
+	weir_assert(t == &work->turn_trouble || t == &work->upkeep_trouble);
 	weir_assert(status != WEIR_STALE);
 	if (status == WEIR_OK) {
 		t->on = false;
@@ -115,6 +116,7 @@ enlist(weir_work *work, weir_error *reterr)
 static void
 lose(weir_work *work, int64_t now_ns)
 {
+	weir_assert(work->enlisted);
 	work->enlisted = false;
 	weir__work_lose_all(work, now_ns);
 	weir__work_expect_jobs(work);
@@ -179,6 +181,7 @@ keep_up(weir_work *work, int64_t now_ns)
 		return false;
 	status = weir__upkeep_run(&work->upkeep, work->owner.id, now_ns, &kept,
 				  &error);
+	/* Even if it failed in the end: what was done is done. */
 	if (kept.may_have)
 		weir__work_expect_jobs(work);
 	weir__u64_bump(&work->rescued, kept.rescued);
@@ -267,6 +270,7 @@ static void
 hear_bell(weir_work *work)
 {
 	weir_assert(work->wake_fd >= 0);
+	/* First hushed, then looked at: what rings meanwhile is heard again. */
 	work->store->ops->hush(work->store, work->wake_fd);
 	weir__work_expect_jobs(work);
 	weir__upkeep_hear(&work->upkeep, weir_now_ns());
@@ -316,6 +320,7 @@ perhaps_give_up(weir_work *work, uint32_t running, int64_t now_ns)
 	if (work->pending_len == 0 || !work->turn_trouble.on ||
 	    (!corrupt && work->seen_level != WEIR_WORK_NOW))
 		return;
+	/* The time counts from the end of the last job. */
 	if (running > 0)
 		work->give_up_ns = WEIR_FOREVER;
 	else if (work->give_up_ns == WEIR_FOREVER)
@@ -345,6 +350,7 @@ wake_at_ns(const weir_work *work, const struct weir_work_look *look,
 {
 	int64_t at_ns = weir__deadline_ns(now_ns, SLEEP_NS_MAX), suspects_ns;
 
+	weir_assert(work->held_len >= work->pending_len);
 	at_ns = weir__earlier_ns(at_ns, look->gate_at_ns);
 	at_ns = weir__earlier_ns(at_ns, work->give_up_ns);
 	at_ns = weir__earlier_ns(at_ns, work->turn_trouble.on
@@ -455,7 +461,6 @@ init(weir_work *work, weir_store *store)
 	weir__list_init(&work->held);
 	weir__list_init(&work->pending);
 	weir__list_init(&work->spare);
-	weir__list_init(&work->slabs);
 	weir__pace_init(&work->pace);
 	work->give_up_ns = WEIR_FOREVER;
 }

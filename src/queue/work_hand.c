@@ -48,6 +48,8 @@ must_ring_locked(weir_work *work)
 {
 	if (!work->asleep)
 		return false;
+	/* Something has ended, little is ready, or somebody waits for what is.
+	 */
 	if (!work->gate_was_shut && work->ended_len < work->wake_ended &&
 	    (int64_t)work->ready.len > work->wake_ready &&
 	    !(work->hungry && work->ready.len > 0 && !work->quiet))
@@ -122,6 +124,7 @@ put(struct weir_held *held)
 	work->running--;
 	ring = must_ring_locked(work);
 	weir__mutex_unlock(&work->mu);
+	/* From here on it is the loop's: it may be gone. */
 	if (ring)
 		weir__work_ring(work);
 }
@@ -175,6 +178,7 @@ weir__work_collect(weir_work *work, int64_t now_ns, struct weir_work_look *ret)
 
 	weir__list_init(&ended);
 	weir__mutex_lock(&work->mu);
+	weir_assert(weir__list_empty(&work->ended) == (work->ended_len == 0));
 	weir__list_splice(&ended, &work->ended);
 	work->ended_len = 0;
 	sample = work->sample;
@@ -207,6 +211,7 @@ sort_plain(struct weir_list *jobs, struct weir_line *plain)
 		struct weir_held *held =
 			weir_container_of(link, struct weir_held, link);
 
+		weir_assert(held->place == WEIR_HELD_FREE);
 		next = link->next;
 		if (held->gates[0] || held->gates[1])
 			continue;
@@ -225,6 +230,7 @@ weir__work_hand_over(weir_work *work, struct weir_list *jobs)
 	int64_t now_ns;
 	bool poke;
 
+	weir_assert(!weir__list_empty(jobs));
 	weir__line_init(&plain);
 	sort_plain(jobs, &plain);
 	weir__mutex_lock(&work->mu);
@@ -258,6 +264,7 @@ withdraw_locked(weir_work *work, struct weir_held *held)
 		weir__line_remove(&held->gates[held->passed]->line, held);
 	else
 		return false;
+	/* Before its place changes: that says what it has passed. */
 	weir__gates_leave_locked(work, held, weir__clock_now(&work->clock));
 	held->place = WEIR_HELD_FREE;
 	return true;
@@ -321,6 +328,7 @@ weir__work_revoke(struct weir_held *held, int64_t now_ns)
 	weir_work *work = held->work;
 	bool withdrawn, taken;
 
+	weir_assert(held->claim->user == held);
 	weir__mutex_lock(&work->mu);
 	held->cancelled = true;
 	withdrawn = withdraw_locked(work, held);
@@ -355,6 +363,7 @@ weir__work_fall_asleep(weir_work *work, uint32_t wake_ended, int64_t wake_ready)
 	weir_assert(!work->asleep);
 	work->wake_ended = wake_ended;
 	work->wake_ready = wake_ready;
+	/* What has risen since the loop last looked is to be seen first. */
 	work->asleep = work->level == work->seen_level &&
 		       work->quiet == work->seen_quiet;
 	asleep = work->asleep && !must_ring_locked(work);
@@ -390,6 +399,7 @@ weir_work_stop(weir_work *work, bool now)
 	enum weir_work_level level = now ? WEIR_WORK_NOW : WEIR_WORK_SOON;
 	bool rises;
 
+	weir_assert(level != WEIR_WORK_ON);
 	weir__mutex_lock(&work->mu);
 	rises = level > work->level;
 	if (rises) {

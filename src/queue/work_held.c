@@ -17,19 +17,22 @@
 
 #define SLAB 64
 
-struct slab {
-	struct weir_list link;
+struct weir_slab {
+	struct weir_slab *next;
 	struct weir_held held[SLAB];
 };
 
 static bool
 slab_add(weir_work *work)
 {
-	struct slab *slab = calloc(1, sizeof(*slab));
+	struct weir_slab *slab = calloc(1, sizeof(*slab));
+
+	weir_assert(work->spare_len < WEIR_AHEAD_MAX * 16);
 
 	if (!slab)
 		return false;
-	weir__list_append(&work->slabs, &slab->link);
+	slab->next = work->slabs;
+	work->slabs = slab;
 	for (size_t i = 0; i < SLAB; i++) {
 		slab->held[i].work = work;
 		weir__list_init(&slab->held[i].all);
@@ -59,6 +62,7 @@ weir__held_new(weir_work *work, struct weir_claim *claim)
 	work->spare_len--;
 	held = weir_container_of(link, struct weir_held, link);
 	held->claim = claim;
+	weir_assert(held->work == work && !held->texts && !held->kept);
 	held->cancelled = held->lost = held->told = held->unbegun = false;
 	held->snoozes = held->cancels = held->completed = false;
 	held->owner_id = work->owner.id;
@@ -96,11 +100,14 @@ weir__held_free(struct weir_held *held)
 void
 weir__held_fini(weir_work *work)
 {
-	struct weir_list *link;
+	struct weir_slab *slab = work->slabs, *next;
 
-	weir_assert(work->held_len == 0);
-	while ((link = weir__list_pop(&work->slabs)))
-		free(weir_container_of(link, struct slab, link));
+	weir_assert(work->held_len == 0 && work->pending_len == 0);
+	for (; slab; slab = next) {
+		next = slab->next;
+		free(slab);
+	}
+	work->slabs = NULL;
 }
 
 void
@@ -141,6 +148,7 @@ keep_texts(struct weir_held *held, const struct weir_buf *error,
 	held->texts = malloc(error_len + output_len);
 	if (!held->texts)
 		return;
+	/* First the one, then the other; the store is told both lengths. */
 	if (error_len > 0) {
 		memcpy(held->texts, error->data, error_len);
 		held->finish.error = held->texts;

@@ -97,15 +97,15 @@ struct weir_held {
 
 	/* guarded by work.mu */
 	struct weir_list link; /* in what its place is */
+	int64_t taken_ns;
 	enum weir_held_place place;
 	uint32_t passed; /* gates that it is through; where it waits */
 	bool cancelled;  /* somebody wants it cancelled */
-	int64_t taken_ns;
 
 	/* the loop's */
-	struct weir_list all; /* in work.held */
 	bool lost;            /* not ours any more */
 	bool told;            /* the lane knows that it is to be cancelled */
+	struct weir_list all; /* in work.held */
 
 	/* whoever gives it, then the loop's */
 	struct weir_finish finish;
@@ -117,10 +117,10 @@ struct weir_held {
 	bool unbegun; /* it was taken and not begun */
 
 	/* the running job's; see job.c */
-	int64_t snooze_ns, retry_in_ns; /* -1: not asked for */
 	bool snoozes, cancels;          /* it has returned that */
+	bool completed;                 /* in a transaction of its own */
+	int64_t snooze_ns, retry_in_ns; /* -1: not asked for */
 	struct weir_buf cancel_why, output;
-	bool completed; /* in a transaction of its own */
 };
 
 /* What was claimed and has got nowhere for so long goes back. */
@@ -150,12 +150,8 @@ struct weir_trouble {
 	int64_t delay_ns, retry_at_ns;
 };
 
-struct weir_pool_lane; /* job.c: what the handler has said, and returned; what
-			  the pool is told. */
-weir_status weir__job_said(struct weir_held *held, weir_status status);
-void weir__job_tell(const struct weir_held *held, struct weir_outcome *outcome);
-
-/* work_pool.c */
+struct weir_pool_lane; /* see work_pool.c */
+struct weir_slab;      /* see work_held.c */
 
 struct weir_work {
 	/* fixed at creation */
@@ -193,16 +189,14 @@ struct weir_work {
 
 	/* the loop's, and before and after it whoever makes and ends it */
 	struct weir_owner owner; /* written under mu, for job.c */
-	bool enlisted;
-	bool kept_up;          /* upkeep was run once */
-	struct weir_list held; /* all that are held */
+	struct weir_list held;   /* all that are held */
 	uint32_t held_len;
 	struct weir_list pending;
 	uint32_t pending_len;
 	int64_t pending_since_ns;
 	struct weir_list spare; /* to use again */
 	size_t spare_len;
-	struct weir_list slabs; /* where they come from */
+	struct weir_slab *slabs; /* where they come from */
 	struct weir_pace pace;
 	struct weir_suspects suspects;
 	struct weir_upkeep upkeep;
@@ -210,23 +204,24 @@ struct weir_work {
 	struct weir_trouble turn_trouble, upkeep_trouble;
 	weir_error trouble_error; /* of the last turn */
 	size_t first_queue;       /* whose turn it is to be first */
-	bool look;                /* for cancels: the store has rung */
 	enum weir_work_level seen_level;
 	bool seen_quiet;
-	int64_t beat_at_ns;     /* the last one */
-	int64_t listened_at_ns; /* for the store's bell */
-	int64_t give_up_ns;     /* outcomes are dropped then */
-	weir_error end;         /* what the run comes to */
+	bool enlisted;
+	bool kept_up; /* upkeep was run once */
+	bool look;    /* for cancels: the store has rung */
+	bool want_alone, kind_names_left_out; /* see wants and kind_names */
+	int64_t beat_at_ns;                   /* the last one */
+	int64_t listened_at_ns;               /* for the store's bell */
+	int64_t give_up_ns;                   /* outcomes are dropped then */
+	weir_error end;                       /* what the run comes to */
 	/* what turns are made of, kept from one to the next */
 	struct weir_finish *finishes;
 	struct weir_finished *finished;
 	size_t finish_room;
 	struct weir_want *wants;
 	size_t want_count;
-	bool want_alone;
 	const char **kind_names;
 	size_t kind_name_count;
-	bool kind_names_left_out;
 	struct weir_buf cancels;
 	int64_t cancel_seq;
 
@@ -384,6 +379,6 @@ weir_status weir__job_said(struct weir_held *held, weir_status status);
 void weir__job_tell(const struct weir_held *held, struct weir_outcome *outcome);
 
 /* work_pool.c */
-void weir__pool_lane_free(struct weir_pool_lane *pool); /* NULL is fine */
+void weir__pool_lane_free(struct weir_pool_lane *lane); /* NULL is fine */
 
 #endif

@@ -40,6 +40,7 @@ list_of(struct weir_line *line, const struct weir_held *held)
 void
 weir__line_push(struct weir_line *line, struct weir_held *held)
 {
+	weir_assert(weir__list_empty(&held->link));
 	weir__list_append(list_of(line, held), &held->link);
 	line->len++;
 }
@@ -78,6 +79,7 @@ weir__line_remove(struct weir_line *line, struct weir_held *held)
 static bool
 is_open(const struct weir_gate *gate, int64_t now_ns)
 {
+	weir_assert(gate->unbegun <= gate->inside);
 	if (gate->width > 0 && gate->inside >= gate->width)
 		return false;
 	return !gate->limit ||
@@ -87,6 +89,7 @@ is_open(const struct weir_gate *gate, int64_t now_ns)
 static void
 wait_at(struct weir_gate *gate, struct weir_held *held, int64_t now_ns)
 {
+	weir_assert(held->gates[held->passed] == gate);
 	held->place = WEIR_HELD_GATE;
 	if (gate->line.len == 0)
 		gate->moved_ns = now_ns;
@@ -186,6 +189,8 @@ weir__gates_leave_locked(weir_work *work, struct weir_held *held,
 {
 	bool unbegun = held->place != WEIR_HELD_TAKEN;
 
+	weir_assert(held->passed <= 2);
+	/* The last that it passed first, so that who is let in finds room. */
 	for (uint32_t i = held->passed; i-- > 0;) {
 		struct weir_gate *gate = held->gates[i];
 
@@ -202,6 +207,7 @@ weir__gates_leave_locked(weir_work *work, struct weir_held *held,
 static uint32_t
 enough_for(const struct weir_gate *gate)
 {
+	weir_assert(gate->width > 0 || gate->limit);
 	return gate->limit && gate->burst > gate->width ? gate->burst
 							: gate->width;
 }

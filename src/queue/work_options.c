@@ -27,6 +27,7 @@ copy_options(weir_work *work, const weir_work_options *theirs,
 {
 	weir_work_options *o = &work->options;
 
+	/* Whatever else is wrong, it is said before the store is asked. */
 	if (!theirs || !weir__options_copy(o, sizeof(*o), theirs, theirs->size,
 					   sizeof(size_t)))
 		return bad(reterr, "options of a size that is not known");
@@ -65,6 +66,7 @@ copy_queues(weir_work *work, weir_error *reterr)
 	if (!work->queues)
 		return WEIR_NOMEM;
 	work->queue_count = count;
+	/* Few enough that each may be compared with each. */
 	for (size_t i = 0; i < count; i++) {
 		const char *name = theirs[i].name, *fault;
 
@@ -170,6 +172,7 @@ add_gate(weir_work *work, uint32_t width)
 {
 	struct weir_gate *gate = &work->gates[work->gate_count++];
 
+	weir_assert(work->gate_count <= work->queue_count + work->kind_count);
 	gate->width = width;
 	weir__line_init(&gate->line);
 	return gate;
@@ -181,6 +184,7 @@ limit_rate(struct weir_gate *gate, double rate)
 {
 	double burst = rate / 20;
 
+	weir_assert(rate > 0 && !gate->limit);
 	gate->burst = burst < 1 ? 1 : burst > 1e6 ? 1000000 : (uint32_t)burst;
 	return weir_limit_new(&gate->limit, rate, gate->burst);
 }
@@ -238,6 +242,8 @@ weir__work_setup(weir_work *work, const weir_work_options *options,
 {
 	weir_status status = copy_options(work, options, reterr);
 
+	weir_assert(!work->gates && !work->lane_kinds);
+	/* What was made so far is weir__work_unset()'s to free. */
 	if (status == WEIR_OK)
 		status = copy_queues(work, reterr);
 	if (status == WEIR_OK)

@@ -65,6 +65,8 @@ source(weir_ctx *ctx, void *ret_in, weir_job_options *ret_options, void *user)
 	memcpy(ret_in, &claim, sizeof(claim));
 	held = claim->user;
 	kind = held->kind;
+	weir_assert(held->work == work);
+	/* The time of the job itself, of its kind, or the pool's default. */
 	if (claim->row.timeout_ns > 0)
 		ret_options->timeout_ns = claim->row.timeout_ns;
 	else if (kind && kind->handler.timeout_ns > 0)
@@ -172,6 +174,7 @@ sink(const weir_result *result, const void *in, void *out, void *user)
 	held = claim->user;
 	if (held->kept)
 		held->kept = weir_ctx_unref(held->kept);
+	weir_assert(!held->kept && held->claim == claim);
 	if (held->unbegun || result->attempts == 0) {
 		weir__work_give_back(work, claim);
 		return;
@@ -190,6 +193,7 @@ know_own_kinds_only(weir_work *work)
 {
 	const char **kinds = calloc(work->kind_count, sizeof(*kinds));
 
+	weir_assert(work->kind_count > 0 && !work->begun);
 	if (!kinds)
 		return WEIR_NOMEM;
 	for (size_t i = 0; i < work->kind_count; i++)
@@ -210,6 +214,7 @@ make_pool(weir_work *work)
 	if (!work->pool)
 		return WEIR_NOMEM;
 	weir__mutex_init(&work->pool->cancel_mu);
+	/* Jobs are values of the size of a pointer, and results nothing. */
 	options.name = "work";
 	options.workers = work->options.workers;
 	options.queue = INSIDE_MORE;
@@ -250,6 +255,7 @@ weir_work_new(weir_work **out, weir_store *store,
 	status = weir__work_make(&work, store, options, &lane, reterr);
 	if (status != WEIR_OK)
 		return status;
+	/* Only now is it known who works, and how many. */
 	work->lane.user = work;
 	work->lane.width = work->options.workers;
 	status = check(work, reterr);

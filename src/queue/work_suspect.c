@@ -28,12 +28,14 @@
 static bool
 is_clear(const weir_work *work)
 {
+	weir_assert(work->held_len >= work->pending_len);
 	return work->held_len == work->pending_len;
 }
 
 static void
 give_up(struct weir_suspects *s, int64_t now_ns)
 {
+	weir_assert(s->phase == WEIR_SUSPECT_CLEARING && s->patience_ns > 0);
 	s->phase = WEIR_SUSPECT_NONE;
 	s->since_ns = now_ns;
 	s->not_before_ns = now_ns + 2 * s->patience_ns;

@@ -70,12 +70,14 @@ name_kinds(weir_work *work)
 	bool listed = lane->kinds && !lane->kinds_left_out;
 	size_t n = 0;
 
+	/* What the lane runs, or does not, and what is at its limit. */
 	for (size_t i = 0; lane->kinds && i < lane->kind_count; i++)
 		if (!listed || !is_left_out(work, lane->kinds[i]))
 			work->kind_names[n++] = lane->kinds[i];
 	for (size_t i = 0; !listed && i < work->kind_count; i++)
 		if (work->kinds[i].gate && work->kinds[i].gate->left_out)
 			work->kind_names[n++] = work->kinds[i].handler.kind;
+	weir_assert(n <= lane->kind_count + work->kind_count);
 	work->kind_name_count = n;
 	work->kind_names_left_out = !listed;
 	return !listed || n > 0;
@@ -88,10 +90,12 @@ queue_room(const weir_work *work, const struct weir_queue_state *queue,
 {
 	uint64_t most;
 
+	weir_assert(work->lane.width > 0);
 	if (!queue->may_have)
 		return 0;
 	if (queue->width == 0)
 		return UINT32_MAX;
+	/* Its share of what is claimed ahead. */
 	most = queue->width + (uint64_t)ahead * queue->width / work->lane.width;
 	if (most <= queue->held)
 		return 0;
@@ -119,6 +123,7 @@ share_out(weir_work *work, uint32_t room, uint32_t ahead)
 	size_t asked = 0, first = work->first_queue;
 	uint32_t wanted = 0;
 
+	weir_assert(work->queue_count > 0 && first < work->queue_count);
 	for (size_t i = 0; i < work->queue_count; i++)
 		asked += queue_room(work, &work->queues[i], ahead) > 0;
 	for (size_t i = 0; i < work->queue_count && room > 0; i++) {
@@ -128,6 +133,8 @@ share_out(weir_work *work, uint32_t room, uint32_t ahead)
 
 		if (most == 0)
 			continue;
+		weir_assert(asked > 0);
+		/* Rounded up: the first have what is left over. */
 		share = (uint32_t)((room + asked - 1) / asked);
 		asked--;
 		if (share > most)
@@ -157,6 +164,8 @@ weir__work_wants(weir_work *work, const struct weir_work_look *look,
 	    !weir__suspects_let(work, now_ns, &alone))
 		return 0;
 	if (alone) {
+		/* One of whichever queue; the store claims no more than that.
+		 */
 		work->want_alone = true;
 		for (size_t i = 0; i < work->queue_count; i++)
 			want_of(work, &work->queues[i], 1, true);
@@ -181,6 +190,7 @@ weir__work_plan(const weir_work *work, const struct weir_work_look *look,
 		   (!ret->patient || pending >= quarter || now_ns >= until_ns));
 	ret->deaf = ret->patient && pending > 0;
 	ret->until_ns = ret->deaf ? until_ns : WEIR_FOREVER;
+	weir_assert(ret->go || pending == 0 || ret->patient);
 	ret->wake_ended = 1;
 	ret->wake_ready = -1;
 	if (ret->patient) {
@@ -201,6 +211,7 @@ gather_finishes(weir_work *work, struct weir_turn *turn)
 	struct weir_finished *finished;
 
 	if (n > work->finish_room) {
+		/* One may grow and the other not: the room is the smaller. */
 		finishes = realloc(work->finishes, n * sizeof(*finishes));
 		if (!finishes)
 			return false;
@@ -232,6 +243,7 @@ expect_again(struct weir_held *held, const struct weir_finished *finished)
 {
 	weir_work *work = held->work;
 
+	weir_assert(finished->status == WEIR_OK);
 	if (finished->state == WEIR_JOB_AVAILABLE)
 		held->queue->may_have = true;
 	else
@@ -291,6 +303,7 @@ weir__work_settle(struct weir_held *held, const struct weir_finished *finished)
 {
 	weir_work *work = held->work;
 
+	weir_assert(held->place == WEIR_HELD_PENDING || held->lost);
 	count_finished(held, finished);
 	if (work->lane.ended)
 		work->lane.ended(held->claim, &held->finish, finished,
@@ -334,7 +347,9 @@ weir__work_lose_all(weir_work *work, int64_t now_ns)
 {
 	struct weir_list *link, *next;
 
+	/* What was pending first, so that nothing of it is written as ours. */
 	weir__work_drop(work, WEIR_STALE);
+	weir_assert(work->pending_len == 0);
 	for (link = work->held.next; link != &work->held; link = next) {
 		struct weir_held *held =
 			weir_container_of(link, struct weir_held, all);
@@ -408,6 +423,7 @@ hold_batch(weir_work *work, struct weir_batch *batch, struct weir_list *jobs)
 		struct weir_claim *claim = &batch->claims[i];
 		struct weir_held *held = weir__held_new(work, claim);
 
+		weir_assert(claim->batch == batch);
 		queue = queue_of(work, claim->row.queue, queue);
 		if (!kind_name || strcmp(kind_name, claim->row.kind) != 0) {
 			kind_name = claim->row.kind;
@@ -450,8 +466,10 @@ take_batch(weir_work *work, struct weir_batch *batch, int64_t now_ns)
 static void
 settle_finished(weir_work *work, const struct weir_turn *turn)
 {
+	weir_assert(turn->finish_count <= work->pending_len);
 	for (size_t i = 0; i < turn->finish_count; i++)
 		weir__work_settle(pop_pending(work), &turn->finished[i]);
+	/* What one turn could not take is not to wait any longer. */
 	if (work->pending_len > 0)
 		work->pending_since_ns -= PATIENCE_NS;
 }
