@@ -372,6 +372,15 @@ sqlite3_stmt *weir__sqlite_claim_statement(struct sqlite_turn *t,
 					   enum sqlite_sql sql,
 					   const char *const texts[3],
 					   const char *queue);
+/* Of a number that was read: a policy there is, or else the one that loses
+ * nothing. */
+static inline weir_finished_policy
+weir__sqlite_policy(int number)
+{
+	return number == WEIR_FINISHED_ARCHIVE || number == WEIR_FINISHED_DROP
+		       ? (weir_finished_policy)number
+		       : WEIR_FINISHED_KEEP;
+}
 int weir__sqlite_queue_get(struct sqlite_conn *conn, const char *queue,
 			   bool *ret_paused,
 			   weir_finished_policy *ret_finished);

@@ -63,7 +63,7 @@ weir__sqlite_queue_get(struct sqlite_conn *conn, const char *queue,
 	if (code == SQLITE_ROW) {
 		*ret_paused = sqlite3_column_int(stmt, 0) != 0;
 		*ret_finished =
-			(weir_finished_policy)sqlite3_column_int(stmt, 1);
+			weir__sqlite_policy(sqlite3_column_int(stmt, 1));
 	}
 	(void)sqlite3_reset(stmt);
 	return code == SQLITE_ROW || code == SQLITE_DONE ? SQLITE_OK : code;
@@ -130,6 +130,11 @@ claim_from(struct sqlite_turn *t, bool suspects, const char *queue,
 	while (code == SQLITE_OK && *ret_count < count &&
 	       (code = sqlite3_step(stmt)) == SQLITE_ROW) {
 		weir__sqlite_claim_row(stmt, queue, &row);
+		/* Ids are counted from 1, and memory takes 0 for none. */
+		if (row.id <= 0) {
+			(void)sqlite3_reset(stmt);
+			return SQLITE_CORRUPT;
+		}
 		code = SQLITE_OK;
 		if (t->alone && weir__alone_has(t->alone, row.id))
 			continue;
@@ -189,8 +194,9 @@ mark(struct sqlite_turn *t, sqlite3_stmt *stmt, size_t count)
 	(void)sqlite3_bind_int64(stmt, 2, owner->id);
 	weir__sql_bind_text(stmt, 3, owner->name, strlen(owner->name));
 	code = weir__sql_done(stmt);
-	if (code == SQLITE_OK)
-		weir_assert(sqlite3_changes(t->conn->db) == (int)count);
+	/* Less or more would be rows that nobody has claimed, or two have. */
+	if (code == SQLITE_OK && sqlite3_changes(t->conn->db) != (int)count)
+		return SQLITE_CORRUPT;
 	return code;
 }
 

@@ -37,9 +37,9 @@ take_ids(struct sqlite_conn *conn, size_t count, int64_t *ret_first)
 	if (code == SQLITE_ROW)
 		*ret_first = sqlite3_column_int64(stmt, 0) - (int64_t)count + 1;
 	(void)sqlite3_reset(stmt);
-	return code == SQLITE_ROW    ? SQLITE_OK
-	       : code == SQLITE_DONE ? SQLITE_CORRUPT
-				     : code;
+	if (code == SQLITE_ROW)
+		return *ret_first > 0 ? SQLITE_OK : SQLITE_CORRUPT;
+	return code == SQLITE_DONE ? SQLITE_CORRUPT : code;
 }
 
 /* A queue that has a job has a row; the last few are remembered. */

@@ -42,8 +42,8 @@ weir__sqlite_queues(weir_store *store, weir_queue_row_fn *row, void *user,
 			.name = (const char *)sqlite3_column_text(stmt, 0),
 			.created_at_ms = sqlite3_column_int64(stmt, 1),
 			.paused_at_ms = sqlite3_column_int64(stmt, 2),
-			.finished = (weir_finished_policy)sqlite3_column_int(
-				stmt, 3),
+			.finished = weir__sqlite_policy(
+				sqlite3_column_int(stmt, 3)),
 		};
 
 		for (int i = 0; i < 8; i++)
