@@ -115,7 +115,10 @@ try_system(struct weir_cli *cli, const char *path, int native)
 	case EPERM:
 	case EROFS:
 	case ELOOP:
-		try_file(cli, "ls -ld", path);
+		if (access(path, F_OK) == 0)
+			try_file(cli, "ls -ld", path);
+		else
+			try_folder(cli, "ls -ld", path);
 		break;
 	default:
 		if (access(path, F_OK) == 0 && access(path, W_OK) != 0)

@@ -9,6 +9,7 @@
 #include "base/assert.h"
 #include "base/quote.h"
 #include "cli/live.h"
+#include "cli/queue_open.h"
 #include "queue/names.h"
 
 #include <errno.h>
@@ -285,28 +286,13 @@ weir__work_take_options(struct work_run *run)
 int
 weir__work_open_store(struct work_run *run)
 {
-	weir_store_options options = WEIR_STORE_OPTIONS_INIT;
-	weir_error error = {0};
-	weir_status status;
+	weir_durability durability =
+		run->options->durability == QUEUE_DURABLE_PROCESS
+			? WEIR_DURABLE_PROCESS
+			: WEIR_DURABLE_POWER;
 
-	options.url = run->options->db;
-	options.durability = run->options->durability == QUEUE_DURABLE_PROCESS
-				     ? WEIR_DURABLE_PROCESS
-				     : WEIR_DURABLE_POWER;
-	status = weir_store_open(&run->store, &options, &error);
-	if (status == WEIR_OK)
-		return -1;
-	weir__cli_error(run->cli, "cannot open store", "%s (%s)",
-			error.message[0] ? error.message
-					 : weir_status_message(status),
-			run->options->db);
-	if (status == WEIR_NOTFOUND || status == WEIR_OLD)
-		weir__cli_try(run->cli, "weir db migrate --db %s",
-			      run->options->db);
-	else if (status == WEIR_CORRUPT)
-		weir__cli_try(run->cli, "weir db check --db %s",
-			      run->options->db);
-	return WEIR_EXIT_FAILURE;
+	return weir__queue_open(run->cli, run->options->db, QUEUE_OPEN_CHANGE,
+				durability, &run->store);
 }
 
 int

@@ -39,11 +39,13 @@ expect_out "{\"argv\": [\"echo\", {\"base64\": \"Y/9k\"}], \"dir\": \"$tmp/sub\"
 {\"argv\": [\"echo\", \"\\\"\\\\\\n\"], \"dir\": \"$tmp/sub\"}
 {\"argv\": [\"echo\", \"é\"], \"dir\": \"$tmp/sub\"}"
 
+# shellcheck disable=SC2016 # the script's, not ours
 weir run --queue shell --shell 'echo "$1"' ::: 'a b'
 args_of shell
 expect_out "{\"argv\": [\"sh\", \"-c\", \"echo \\\"\$1\\\"\", \"sh\", \"a b\"], \"dir\": \"$tmp\"}"
 
 # And so they come out again, where the command was to run.
+# shellcheck disable=SC2016
 printf '#!/bin/sh\npwd\nprintf %%s "$1" | od -An -tx1\n' >sub/tell
 chmod +x sub/tell
 printf 'c\377d\0' >items
