@@ -123,10 +123,12 @@ long=$(grep -nE '.{101}' README.md CONTRIBUTING.md SECURITY.md CHANGELOG.md \
 	cut -d: -f1,2)
 check "no line is longer than 100 columns: ${long:-none}" test -z "$long"
 
-"$WEIR" fetch --help >"$out"
-"$WEIR" run --help >>"$out"
+for command in fetch run enqueue work jobs queues schedule db; do
+	"$WEIR" "$command" --help
+done >"$out"
 missing=
-for option in $(grep -ohE '`(weir fetch [^`]*)?--[a-z][^`]*`' README.md SECURITY.md |
+for option in $(grep -ohE '`(weir [a-z]+ [^`]*)?--[a-z][^`]*`' \
+	README.md SECURITY.md docs/durable.md |
 	grep -oE -e ' *--[a-z][a-z0-9.-]+' | sort -u); do
 	grep -q -e "^ .*$option\\b" "$out" || missing="$missing $option"
 done
