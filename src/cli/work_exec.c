@@ -72,6 +72,17 @@ refuse(struct work_run *run, struct work_job *job, const char *why)
 	weir__work_over(run, job, &outcome);
 }
 
+/* Who made it thinks of the command, not of the kind. */
+static void
+show_command(struct work_job *job, const struct weir_exec_job *exec_job)
+{
+	struct weir_buf text = {0};
+
+	weir__exec_show(&text, exec_job->argv);
+	snprintf(job->shown, sizeof(job->shown), "%s", weir__buf_str(&text));
+	weir__buf_fini(&text);
+}
+
 static weir_status
 make_exec_job(struct work_run *run, struct work_job *job,
 	      struct weir_exec_job **ret)
@@ -93,6 +104,8 @@ make_exec_job(struct work_run *run, struct work_job *job,
 	if (run->command) {
 		(*ret)->input = row->args;
 		(*ret)->input_len = row->args_len;
+	} else {
+		show_command(job, *ret);
 	}
 	return WEIR_OK;
 }
@@ -199,6 +212,10 @@ say_error(struct work_job *job, const struct weir_exec_result *result)
 	const char *line = last_line(&job->tail, &len);
 
 	snprintf(job->error, sizeof(job->error), "%s", result->error);
+	if (result->last->end == WEIR_EXEC_UNSTARTED && result->job->dir &&
+	    access(result->job->dir, X_OK) != 0)
+		snprintf(job->error, sizeof(job->error),
+			 "cannot run in its folder: %s", strerror(errno));
 	weir__exec_reason(job->reason, sizeof(job->reason), result->last);
 	if (len == 0)
 		return;

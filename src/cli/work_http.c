@@ -159,6 +159,8 @@ make_request(struct work_run *run, struct work_job *job,
 	(*ret)->seq = job->seq;
 	(*ret)->user = job;
 	(*ret)->timeout_ns = row->timeout_ns;
+	if (run->options->fetch)
+		snprintf(job->shown, sizeof(job->shown), "%s", (*ret)->shown);
 	return WEIR_OK;
 }
 

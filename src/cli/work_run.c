@@ -22,7 +22,7 @@
 #include "cli/work_run.h"
 
 #include "cli/live.h"
-
+#include "cli/queue_open.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
@@ -426,6 +426,7 @@ print_summary(struct work_run *run, const struct work_counts *counts)
 	if (counts->failed + counts->retried > 0) {
 		weir__buf_puts(&next, "weir jobs list --state "
 				      "retryable,discarded");
+		weir__queue_put_db(run->cli, &next, run->options->db);
 		summary.next = next.failed ? NULL : next.data;
 	}
 	weir__summary_print(STDERR_FILENO, &summary);

@@ -38,6 +38,7 @@ struct work_job {
 	/* guarded by run->mu: what the engine calls it, while it has it */
 	void *inside;
 
+	char shown[96]; /* what it is to people, or "": its kind */
 	bool begun;     /* there was an attempt */
 	bool is_exited; /* exit_code is its exit status */
 	int exit_code;

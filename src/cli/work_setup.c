@@ -166,6 +166,8 @@ check_options(struct work_run *run)
 		wrong = "--line-buffer prints what --output is to keep";
 	else if (o->output && o->fetch)
 		wrong = "--fetch has no output to keep";
+	else if (o->dir && !run->command && !calls)
+		wrong = "--chdir is for a COMMAND; other jobs bring a folder";
 	else if (calls && (o->tagged || o->lines || o->dir))
 		wrong = "--tag, --line-buffer and --chdir are for commands";
 	else if (calls && (o->mem_limit || o->cpu_limit_ns || o->nofile))
@@ -320,9 +322,7 @@ weir__work_make_work(struct work_run *run, const struct weir_lane *lane)
 				 &error);
 	if (status == WEIR_OK)
 		return -1;
-	weir__cli_error(run->cli, "cannot work the store", "%s (%s)",
-			error.message[0] ? error.message
-					 : weir_status_message(status),
-			run->options->db);
-	return WEIR_EXIT_FAILURE;
+	error.status = status;
+	return weir__queue_failed(run->cli, run->options->db,
+				  "cannot work the store", &error);
 }

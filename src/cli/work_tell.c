@@ -46,23 +46,30 @@ has_room_locked(struct work_run *run)
 	return room;
 }
 
-/* "email 42" */
+/* "email 42", or with what it does: "42 ./render a.png" */
 static void
-job_name(char name[WEIR_ERROR_MAX], const weir_job_row *row)
+job_name(char name[WEIR_ERROR_MAX], const struct work_job *job)
 {
-	snprintf(name, WEIR_ERROR_MAX, "%s %" PRId64, row->kind, row->id);
+	const weir_job_row *row = &job->claim->row;
+
+	if (job->shown[0])
+		snprintf(name, WEIR_ERROR_MAX, "%" PRId64 " %s", row->id,
+			 job->shown);
+	else
+		snprintf(name, WEIR_ERROR_MAX, "%s %" PRId64, row->kind,
+			 row->id);
 }
 
 /* For -v: a line of its own. */
 static void
-say(struct work_run *run, const weir_job_row *row, const char *what)
+say(struct work_run *run, const struct work_job *job, const char *what)
 {
 	struct weir_buf clean = {0};
 	char line[2 * WEIR_ERROR_MAX], name[WEIR_ERROR_MAX];
 
 	if (!run->options->verbose)
 		return;
-	job_name(name, row);
+	job_name(name, job);
 	snprintf(line, sizeof(line), "%s %s", name, what);
 	weir__term_clean(&clean, line, strlen(line), true);
 	weir__buf_putc(&clean, '\n');
@@ -109,7 +116,7 @@ weir__work_enter(struct work_run *run, struct work_job *job, void *inside)
 	weir__mutex_lock(&run->mu);
 	job->inside = inside;
 	weir__mutex_unlock(&run->mu);
-	say(run, &job->claim->row, "begins");
+	say(run, job, "begins");
 	weir__work_stir(run);
 }
 
@@ -283,7 +290,7 @@ tell(struct work_run *run, const struct work_job *job,
 	int64_t wait_ms = finish->at_ms - weir__store_now_ms(run->store);
 	char name[WEIR_ERROR_MAX], note[96], wait[WEIR_FORMAT_SIZE];
 
-	job_name(name, row);
+	job_name(name, job);
 	weir__format_duration(wait, sizeof(wait),
 			      wait_ms > 0 ? wait_ms * WEIR_MS : 0);
 	if (failed)
@@ -374,7 +381,7 @@ say_end(struct work_run *run, const struct work_job *job,
 	snprintf(what, sizeof(what), "%s after %s%s%s", state_name(finished),
 		 weir__format_duration(took, sizeof(took), job->wall_ns),
 		 job->error[0] ? ": " : "", job->error);
-	say(run, &job->claim->row, what);
+	say(run, job, what);
 }
 
 void

@@ -180,6 +180,27 @@ expect_records "$out" '(len(r), {x["state"] for x in r})' "(201, {'completed'})"
 got 'len({x["headers"]["Idempotency-Key"] for x in r
 	if x["headers"]["Weir-Job-Kind"] == "many"})' 201
 
+# --- jobs that are lines of weir fetch ---------------------------------------
+
+site_start || not_ok 'the sample site is up'
+cat >"$tmp/urls" <<END
+$site/
+$site/status/404
+{"url": "$site/status/503", "id": "x"}
+$site/status/410
+END
+"$WEIR" fetch --queue web --retries 3 "$tmp/urls" >/dev/null 2>&1
+run "$WEIR" work web --fetch --until-empty -o "$tmp/files" --log "$tmp/weblog"
+expect_status 123
+match_out "200 .* $site/\$"
+check 'the body is there' sh -c "ls '$tmp/files'/* >/dev/null"
+expect_records "$tmp/weblog" \
+	'sorted((x["http_status"], x["state"]) for x in r)' \
+	"[(200, 'completed'), (404, 'discarded'), (410, 'discarded'), (503, 'retryable')]"
+match_err "[0-9] $site/status/404  *404 Not Found"
+run "$WEIR" work web --until-empty
+expect_status 0 'they are not for who runs commands'
+
 # --- bad input ---------------------------------------------------------------
 
 run "$WEIR" work --http ftp://127.0.0.1/

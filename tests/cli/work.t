@@ -212,6 +212,38 @@ fill wide w4
 work wide --limit w4=1 -j 4 -- "$tmp/span" "$tmp/spans"
 check '--limit KIND=N is a cap' [ "$(most_at_once "$tmp/spans")" -eq 1 ]
 
+# --- jobs that bring their own command ---------------------------------------
+
+mkdir "$tmp/sub"
+printf 'c\377d\0"\\\n\0' >"$tmp/items"
+(cd "$tmp" && "$WEIR" run --queue own -0 --chdir sub -- \
+	sh -c 'pwd; printf "%s,$WEIR_JOB_KIND\n" "$1"; cat' sh \
+	<"$tmp/items") >/dev/null 2>&1
+run "$WEIR" work own --until-empty -j 1
+expect_status 0
+printf '%s\nc\377d,weir.run\n%s\n"\\\n,weir.run\n' "$tmp/sub" "$tmp/sub" \
+	>"$tmp/own"
+check 'it has its words, byte for byte, and its folder' cmp -s "$out" "$tmp/own"
+again=$("$WEIR" run --queue own --retries 1 -- sh -c 'exit 3' ::: x \
+	2>/dev/null)
+run "$WEIR" work own --until-empty
+expect_status 123
+match_err "$again sh -c 'exit 3' x  *exit 3  *try 2/2 in"
+"$WEIR" jobs cancel "$again" >/dev/null 2>&1
+put_in own other '{}'
+run "$WEIR" work own --until-empty
+expect_status 0
+match_err 'running what weir run --queue has put there'
+expect_job "$id" 'j["state"]' available
+run "$WEIR" run --queue own true ::: x
+run "$WEIR" work own --until-empty --kind weir.fetch
+expect_status 2
+"$WEIR" run --queue own true ::: x >"$tmp/.id" 2>/dev/null
+work own -- true
+expect_job "$(cat "$tmp/.id")" 'j["state"]' available
+run "$WEIR" work own --chdir / --until-empty
+expect_status 2
+
 # --- a worker that waits -----------------------------------------------------
 
 start_work --kind wake -- true
