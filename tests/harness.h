@@ -32,6 +32,18 @@
 #define UNDER_TSAN 0
 #endif
 
+/* Is any sanitizer at work that slows all down? */
+#if UNDER_TSAN || defined(__SANITIZE_ADDRESS__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+#ifndef SANITIZED
+#define SANITIZED 0
+#endif
+
 struct test {
 	void (*run)(void);
 	unsigned limit_s;

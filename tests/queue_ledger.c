@@ -229,6 +229,25 @@ look_as_weir(struct finding *f, const char *path)
 	weir_store_close(store);
 }
 
+/* Whoever only looks may be the first one to do so. */
+static void
+look_only(struct finding *f, const char *path)
+{
+	weir_store_options options = WEIR_STORE_OPTIONS_INIT;
+	weir_error error = {0};
+	weir_store *store = NULL;
+	weir_status status;
+
+	options.url = path;
+	options.read_only = true;
+	status = weir_store_open(&store, &options, &error);
+	/* It may not be made yet, or not to its end. */
+	if (status != WEIR_OK && status != WEIR_NOTFOUND && status != WEIR_OLD)
+		complain(f, LEDGER_UNOPENED, "to look: %s: %s",
+			 weir_status_name(status), error.message);
+	weir_store_close(store);
+}
+
 static void
 judge_over(struct finding *f, unsigned n)
 {
@@ -293,6 +312,7 @@ ledger_judge(struct ledger *ledger, const char *path, bool lenient,
 
 	for (unsigned i = 0; i < LEDGER_JOBS; i++)
 		f.state[i] = SEEN_NOT;
+	look_only(&f, path);
 	look_as_sqlite(&f, path);
 	look_as_weir(&f, path);
 	for (unsigned i = 0; i < f.count; i++)

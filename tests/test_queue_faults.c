@@ -92,8 +92,8 @@ static void
 fail_each(int code, uint64_t count, bool alone)
 {
 	static struct faults f;
-	uint64_t tries = wanted("WEIR_TEST_FAULTS", 120), total, step,
-		 tried = 0;
+	uint64_t tries = wanted("WEIR_TEST_FAULTS", SANITIZED ? 30 : 120),
+		 total, step, tried = 0;
 
 	scratch_make(f.folder);
 	(void)snprintf(f.path, sizeof(f.path), "%s/jobs.db", f.folder);
@@ -250,7 +250,8 @@ free_disk(struct faults *f)
 TEST_LIMIT(faults, a_full_disk_loses_nothing_and_work_resumes, 120)
 {
 	static struct faults f;
-	uint64_t fills = wanted("WEIR_TEST_FILLS", 40), hit = 0;
+	uint64_t fills = wanted("WEIR_TEST_FILLS", SANITIZED ? 16 : 40),
+		 hit = 0;
 
 	small_disk(&f);
 	for (uint64_t i = 0; i < fills; i++) {

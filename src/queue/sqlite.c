@@ -7,6 +7,7 @@
 #include "sync/clock.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -159,6 +160,31 @@ open_writer(struct weir_sqlite *store, const weir_store_options *options,
 	return status;
 }
 
+/*
+ * Who only looks may write all the same, if the file lets it: what somebody
+ * has left who died has to be rolled back before anything can be seen.
+ */
+static weir_status
+open_reader(struct weir_sqlite *store, const weir_store_options *options,
+	    weir_error *reterr)
+{
+	bool writes = !options->read_only ||
+		      faccessat(AT_FDCWD, store->path, W_OK, AT_EACCESS) == 0;
+	weir_status status = weir__sqlite_connect(&store->reader, store->path,
+						  writes ? SQLITE_OPEN_READWRITE
+							 : SQLITE_OPEN_READONLY,
+						  store->busy_ns, reterr);
+
+	if (status == WEIR_OK && options->read_only &&
+	    sqlite3_exec(store->reader.db, "PRAGMA query_only = ON", NULL, NULL,
+			 NULL) != SQLITE_OK)
+		status = weir__sqlite_failed(
+			&store->reader,
+			sqlite3_extended_errcode(store->reader.db),
+			"cannot open it", reterr);
+	return status;
+}
+
 static weir_status
 open_all(struct weir_sqlite *store, const weir_store_options *options,
 	 weir_error *reterr)
@@ -172,11 +198,7 @@ open_all(struct weir_sqlite *store, const weir_store_options *options,
 	if (status == WEIR_OK && !options->read_only)
 		status = open_writer(store, options, reterr);
 	if (status == WEIR_OK)
-		status = weir__sqlite_connect(&store->reader, store->path,
-					      options->read_only
-						      ? SQLITE_OPEN_READONLY
-						      : SQLITE_OPEN_READWRITE,
-					      store->busy_ns, reterr);
+		status = open_reader(store, options, reterr);
 	if (status == WEIR_OK && options->read_only)
 		return check_version(store, options, reterr);
 	if (status != WEIR_OK)
