@@ -67,7 +67,8 @@ put(struct weir_buf *buf, const char *text, size_t len)
 {
 	size_t offset = buf->len;
 
-	if (!*text)
+	/* A text with a length may begin with a NUL: not one of ours. */
+	if (len == 0 && !*text)
 		return NULL;
 	weir__buf_append(buf, text, len ? len : strlen(text));
 	weir__buf_putc(buf, '\0');

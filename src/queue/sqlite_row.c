@@ -135,7 +135,8 @@ weir__sqlite_claim_row(sqlite3_stmt *stmt, const char *queue, weir_job_row *ret)
 	ret->args = text_at(stmt, CLAIM_ARGS, &ret->args_len);
 	ret->output = rare_text_at(stmt, CLAIM_OUTPUT, &ret->output_len);
 	ret->attempted_by = "";
-	if (sqlite3_column_type(stmt, CLAIM_UNIQUE_KEY) != SQLITE_NULL) {
+	if (sqlite3_column_type(stmt, CLAIM_UNIQUE_KEY) != SQLITE_NULL &&
+	    sqlite3_column_bytes(stmt, CLAIM_UNIQUE_KEY) == 32) {
 		ret->unique_states = number_at(stmt, CLAIM_UNIQUE_STATES);
 		ret->unique_key = sqlite3_column_blob(stmt, CLAIM_UNIQUE_KEY);
 	}
