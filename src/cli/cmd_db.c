@@ -64,7 +64,7 @@ static const struct weir_command_section sections[] = {
 	 "jobs.db\tthe store, when neither `--db` nor WEIR_DB names one; "
 	 "readable by its owner only\n"
 	 "jobs.db-wal, jobs.db-shm\tSQLite's: a part of the store\n"
-	 "jobs.db-weir\tempty: a bell and a lock for those who work it"},
+	 "jobs.db-weir\ta bell and a lock for those who work it"},
 	{"RECORDS",
 	 "With `--json`, `info` prints one object, `check` one for each "
 	 "finding (`finding`) and a last one with `ok`, `migrate` one with "

@@ -208,8 +208,9 @@ static const struct weir_command_section sections[] = {
 	 "error\twhy it is not ok"},
 	{"QUEUE",
 	 "With `--queue` each line becomes a job of the kind `weir.fetch` in a "
-	 "store, and `weir work NAME` fetches it, in this or any other process "
-	 "on this machine.  What is printed is the job's id.  The job's args "
+	 "store, and `weir work NAME --fetch` fetches it, in this or any other "
+	 "process on this machine.  What is printed is the job's id.  The "
+	 "job's args "
 	 "are the line's object, or one with its `url`, and what `--request`, "
 	 "`--header` and `--data` say where the line does not.  `--retries` "
 	 "and `--timeout` go along with the job; everything else is the "

@@ -32,7 +32,11 @@ static const struct weir_option table[] = {
 	 .max = 365 * DAY_NS, .help = "time for one try"},
 	{AT(STRING, job.unique), .name = "unique", .arg = "LIST",
 	 .only_flag = true, .example = "args",
-	 .help = "not if there is one like it; as in weir enqueue"},
+	 .help = "not if there is one like it; as in weir enqueue",
+	 .more = "One that is completed counts, too, until it is cleaned away "
+		 "after 24 hours.  To fire again as soon as the last one is "
+		 "over, name the states in which it is not: `state=` with "
+		 "available, pending, running, scheduled and retryable."},
 	{AT(LIST, job.tags), .name = "tag", .arg = "TAG", .only_flag = true,
 	 .help = "a word to find it by; again for more"},
 	{AT(STRING, job.metadata), .name = "metadata", .arg = "JSON",
@@ -110,7 +114,7 @@ static const struct weir_command_section sections[] = {
 	 "`*`, `1,15`, `9-17`, `*/5`, `mon-fri`\twhat a field may be\n"
 	 "`@hourly`, `@daily`, `@weekly`, `@monthly`, `@yearly`\tat the "
 	 "beginning of each\n"
-	 "`@every 90s`\tso much after the last time"},
+	 "`@every 90s`\tat the multiples of that time since 1970"},
 	{"RECORDS",
 	 "With `--json`, `list` and `add` print an object for each schedule: "
 	 "`name`, `spec`, `paused`, `next_at` (`add`: an array of the next "
