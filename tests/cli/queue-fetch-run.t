@@ -60,7 +60,7 @@ rmdir gone
 weir work gone --until-empty
 expect_status 123
 weir jobs list --queue gone
-match_out 'discarded .*1/1  cannot start: No such file or directory$'
+match_out 'discarded .*1/1  cannot run in its folder: No such file or directory$'
 
 seq 2500 >numbers
 give numbers run --queue many -n 2 --json true
