@@ -108,6 +108,8 @@ STORE_TEST(promoting, discards_what_has_lost_its_unique_key)
 	CHECK_EQ_INT(queue_promote(store), 2);
 	CHECK_STATE(store, loser, "discarded");
 	CHECK_EQ_INT(queue_look(store, loser)->finalized_at_ms, T0 + 60000);
+	CHECK_STR(queue_look(store, loser)->metadata,
+		  "{\"unique_key_conflict\":\"scheduler_discarded\"}");
 	CHECK_STATE(store, holder, "running");
 	CHECK_STATE(store, other, "available");
 }
@@ -482,12 +484,14 @@ STORE_TEST(clients, give_back_what_they_have_when_they_leave)
 	int64_t cancelled = queue_start(store, me, "work")->row.id;
 
 	queue_change(store, WEIR_JOB_CANCEL, cancelled);
+	queue_now_ms = T0 + 5;
 	queue_leave(store, me);
 	CHECK_STATE(store, left, "available");
 	CHECK_EQ_INT(queue_look(store, left)->attempt, 0);
 	CHECK_EQ_INT(queue_look(store, left)->crashes, 0);
 	CHECK_STR(queue_look(store, left)->errors, "");
 	CHECK_STATE(store, cancelled, "cancelled");
+	CHECK_EQ_INT(queue_look(store, cancelled)->finalized_at_ms, T0 + 5);
 	me = queue_enlist(store, "me");
 	CHECK_EQ_INT(queue_claim_one(store, me, left)->row.attempt, 1);
 }

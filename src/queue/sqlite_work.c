@@ -204,15 +204,18 @@ weir__sqlite_enlist(weir_store *store, struct weir_owner *owner,
 	return WEIR_OK;
 }
 
+/* ?1 is the owner; ?2, if there is one, the time. */
 static int
 run_with_owner(struct sqlite_conn *conn, enum sqlite_sql sql, const char *text,
-	       int64_t owner)
+	       int64_t owner, int64_t now_ms)
 {
 	sqlite3_stmt *stmt = weir__sql(conn, sql, text);
 
 	if (!stmt)
 		return sqlite3_extended_errcode(conn->db);
 	(void)sqlite3_bind_int64(stmt, 1, owner);
+	if (sqlite3_bind_parameter_count(stmt) > 1)
+		(void)sqlite3_bind_int64(stmt, 2, now_ms);
 	return weir__sql_done(stmt);
 }
 
@@ -221,13 +224,14 @@ static weir_status
 run_leave(struct sqlite_request *request, struct sqlite_conn *conn)
 {
 	const struct weir_owner *owner = request->arg;
+	int64_t now_ms = weir__store_now_ms(&request->store->base);
 	int code = run_with_owner(
 		conn, SQL_RELEASE_ALL,
 		"UPDATE job SET attempt = attempt - 1, owner = NULL,"
 		" state = CASE WHEN cancel_at IS NULL THEN 0 ELSE 1 END,"
-		" finalized_at = cancel_at"
+		" finalized_at = CASE WHEN cancel_at IS NOT NULL THEN ?2 END"
 		" WHERE " SQLITE_IN_MARK " AND state = 6 AND mark = ?1",
-		owner->id);
+		owner->id, now_ms);
 
 	request->wakes = code == SQLITE_OK && sqlite3_changes(conn->db) > 0;
 	if (code == SQLITE_OK && owner->alone)
@@ -235,7 +239,7 @@ run_leave(struct sqlite_request *request, struct sqlite_conn *conn)
 	if (code == SQLITE_OK)
 		code = run_with_owner(conn, SQL_CLIENT_DELETE,
 				      "DELETE FROM client WHERE id = ?1",
-				      owner->id);
+				      owner->id, now_ms);
 	return code == SQLITE_OK
 		       ? WEIR_OK
 		       : weir__sqlite_failed(conn, code, "cannot write",
@@ -268,7 +272,8 @@ run_extend(struct sqlite_request *request, struct sqlite_conn *conn)
 	const struct weir_owner *owner = request->arg;
 	int code = run_with_owner(
 		conn, SQL_CLIENT_BEAT,
-		"UPDATE client SET beat = beat + 1 WHERE id = ?1", owner->id);
+		"UPDATE client SET beat = beat + 1 WHERE id = ?1", owner->id,
+		0);
 
 	if (code != SQLITE_OK)
 		return weir__sqlite_failed(conn, code, "cannot write",
