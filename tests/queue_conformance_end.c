@@ -424,6 +424,20 @@ WORK_TEST(suspects, are_innocent_again_when_they_have_ended_by_themselves)
 	}
 }
 
+WORK_TEST(suspects, are_innocent_again_when_they_are_retried_by_hand)
+{
+	struct weir_owner *me = queue_enlist(store, "me");
+	int64_t id = queue_put(store, "work");
+	bool suspects;
+
+	crash(store, me, queue_claim_one(store, me, id), T0);
+	CHECK_STATE(store, id, "available");
+	CHECK_EQ_INT(queue_change(store, WEIR_JOB_RETRY, id).status, WEIR_OK);
+	CHECK_EQ_INT(queue_look(store, id)->crashes, 0);
+	CHECK_STR(claim_as(store, me, 1, false, &suspects), "1");
+	CHECK(!suspects);
+}
+
 WORK_TEST(suspects, stay_suspect_when_they_are_released)
 {
 	struct weir_owner *me = queue_enlist(store, "me");

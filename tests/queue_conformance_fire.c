@@ -242,6 +242,26 @@ STORE_TEST(schedules, are_replaced_by_one_of_the_same_name)
 	CHECK_STR(queue_look(store, 1)->kind, "new");
 }
 
+STORE_TEST(schedules, keep_a_tick_that_is_due_when_they_are_put_again)
+{
+	int64_t next_ms;
+
+	put_kind(store, "name", "@every 60s", "old");
+	queue_now_ms = T0 + MINUTE + 5;
+	put_kind(store, "name", "@every 60s", "new");
+	CHECK_EQ_INT(fire(store, 9, &next_ms), 1);
+	CHECK_STR(queue_look(store, 1)->kind, "new");
+	CHECK_EQ_INT(queue_look(store, 1)->scheduled_at_ms, T0 + MINUTE);
+	put_kind(store, "name", "@every 60s", "newer");
+	check_schedules(store,
+			"name @every 60s default newer {} 120000 60000;");
+	/* Another spec has ticks of its own. */
+	queue_now_ms = T0 + 2 * MINUTE;
+	put_kind(store, "name", "@every 1h", "newest");
+	CHECK_EQ_INT(fire(store, 9, &next_ms), 0);
+	CHECK_EQ_INT(next_ms, 60 * MINUTE);
+}
+
 STORE_TEST(schedules, are_listed_by_name_and_taken_out)
 {
 	weir_error error = {0};

@@ -98,8 +98,7 @@ memory_job_show(struct memory_job *job)
 }
 
 struct memory_job *
-memory_job_add(struct memory_data *data, const struct weir_draft *draft,
-	       int64_t now_ms)
+memory_job_add(struct memory_data *data, const struct weir_draft *draft)
 {
 	struct memory_job *job = calloc(1, sizeof(*job));
 
@@ -131,7 +130,6 @@ memory_job_add(struct memory_data *data, const struct weir_draft *draft,
 		job->row.unique_states = draft->unique_states;
 	}
 	memory_job_show(job);
-	memory_queue_make(data, job->queue, now_ms);
 	data->jobs = memory_gap(data->jobs, &data->job_count,
 				sizeof(*data->jobs), data->job_count);
 	data->jobs[data->job_count - 1] = job;
@@ -279,9 +277,13 @@ memory_insert(weir_store *store, const struct weir_draft *drafts, size_t count,
 			memory_key_holder(data, drafts[i].unique_key);
 		bool duplicate = job != NULL;
 
+		memory_queue_make(data, drafts[i].queue,
+				  weir__store_now_ms(store));
 		if (!job)
-			job = memory_job_add(data, &drafts[i],
-					     weir__store_now_ms(store));
+			job = memory_job_add(data, &drafts[i]);
+		else
+			/* Ids are counted ahead: a duplicate leaves one out. */
+			data->last_job++;
 		added = added || !duplicate;
 		if (rets)
 			rets[i] = (weir_inserted){.id = job->row.id,
@@ -361,7 +363,8 @@ cancel(struct memory_data *data, struct memory_job *job, int64_t now_ms)
 {
 	if (WEIR_JOB_STATES_FINAL & WEIR_JOB_STATE_BIT(job->row.state))
 		return WEIR_CLOSED;
-	job->row.cancel_at_ms = now_ms;
+	if (!job->row.cancel_at_ms)
+		job->row.cancel_at_ms = now_ms;
 	if (job->row.state != WEIR_JOB_RUNNING) {
 		memory_job_end(data, job, WEIR_JOB_CANCELLED, now_ms);
 		return WEIR_OK;
@@ -381,15 +384,16 @@ retry(struct memory_data *data, struct memory_job *job, int64_t now_ms)
 	if (job->row.state == WEIR_JOB_RUNNING)
 		return WEIR_BUSY;
 	if (job->row.state == WEIR_JOB_AVAILABLE &&
-	    job->row.scheduled_at_ms <= now_ms)
+	    job->row.scheduled_at_ms <= now_ms && job->row.crashes == 0)
 		return WEIR_CLOSED;
 	if (holder && holder != job)
 		return WEIR_INVAL;
 	job->row.state = WEIR_JOB_AVAILABLE;
 	job->row.scheduled_at_ms = now_ms;
 	job->row.finalized_at_ms = job->row.cancel_at_ms = 0;
+	job->row.crashes = 0;
 	if (job->row.attempt >= job->row.max_attempts)
-		job->row.max_attempts = job->row.attempt + 1;
+		job->row.max_attempts++;
 	memory_ring(data);
 	return WEIR_OK;
 }

@@ -86,10 +86,9 @@ char *memory_copy(const char *text, size_t len);
 size_t memory_job_index(const struct memory_data *data, int64_t id);
 struct memory_job *memory_job_find(const struct memory_data *data, int64_t id);
 
-/* One job more, from that draft; its queue is there from then on. */
+/* One job more, from that draft; its queue is there. */
 struct memory_job *memory_job_add(struct memory_data *data,
-				  const struct weir_draft *draft,
-				  int64_t now_ms);
+				  const struct weir_draft *draft);
 void memory_job_delete(struct memory_data *data, struct memory_job *job);
 
 /* Who holds that key: a job whose unique_states have its state; or NULL. */

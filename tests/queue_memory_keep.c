@@ -207,23 +207,40 @@ next_due(const struct memory_data *data)
 	return first;
 }
 
+/* Say in its metadata, an object, why it is discarded; as River does. */
+static void
+note_conflict(struct memory_job *job)
+{
+	static const char member[] =
+		"\"unique_key_conflict\":\"scheduler_discarded\"}";
+	struct weir_buf all = {0};
+
+	if (job->row.metadata_len > 2) {
+		weir__buf_append(&all, job->metadata,
+				 job->row.metadata_len - 1);
+		weir__buf_putc(&all, ',');
+	} else {
+		weir__buf_putc(&all, '{');
+	}
+	weir__buf_puts(&all, member);
+	weir_assert(!all.failed);
+	free(job->metadata);
+	job->metadata = memory_copy(all.data, all.len);
+	job->row.metadata_len = all.len;
+	weir__buf_fini(&all);
+	memory_job_show(job);
+}
+
 static void
 promote(struct memory_data *data, struct memory_job *job, int64_t now_ms)
 {
-	static const char error[] =
-		"\"error\":\"another job has its unique key\"";
 	struct memory_job *holder = memory_key_holder(data, job->unique_key);
-	struct weir_buf json = {0};
 
 	if (!holder || holder == job) {
 		job->row.state = WEIR_JOB_AVAILABLE;
 		return;
 	}
-	weir__buf_printf(&json,
-			 "{\"at\":%lld,\"attempt\":%u,%s,\"trace\":\"\"}",
-			 (long long)now_ms, job->row.attempt, error);
-	memory_job_error(job, json.data, json.len);
-	weir__buf_fini(&json);
+	note_conflict(job);
 	memory_job_end(data, job, WEIR_JOB_DISCARDED, now_ms);
 }
 
@@ -456,28 +473,45 @@ schedule_draft(struct memory_schedule *s)
 	return &s->draft;
 }
 
+/* An empty place for one of that name, and what was there. */
+static struct memory_schedule *
+schedule_place(struct memory_data *data, const char *name,
+	       struct memory_schedule *ret_old)
+{
+	size_t i = schedule_index(data, name);
+
+	*ret_old = (struct memory_schedule){.paused = true};
+	if (schedule_is(data, i, name)) {
+		*ret_old = data->schedules[i];
+		ret_old->spec =
+			memory_copy(ret_old->spec, strlen(ret_old->spec));
+		memory_schedule_remove(data, i);
+	}
+	data->schedules = memory_gap(data->schedules, &data->schedule_count,
+				     sizeof(*data->schedules), i);
+	return &data->schedules[i];
+}
+
 weir_status
 memory_schedule_put(weir_store *store, const weir_schedule *schedule,
 		    const struct weir_draft *draft, weir_error *reterr)
 {
 	struct memory_data *data = memory_data_of(store);
-	struct memory_schedule *s;
-	struct weir_cron cron;
-	size_t i;
+	struct memory_schedule *s, old;
+	struct weir_cron cron = cron_of(schedule->spec);
 
 	(void)reterr;
 	weir__mutex_lock(&data->mu);
-	i = schedule_index(data, schedule->name);
-	if (schedule_is(data, i, schedule->name))
-		memory_schedule_remove(data, i);
-	data->schedules = memory_gap(data->schedules, &data->schedule_count,
-				     sizeof(*data->schedules), i);
-	s = &data->schedules[i];
+	s = schedule_place(data, schedule->name, &old);
 	s->name = memory_copy(schedule->name, strlen(schedule->name));
 	s->spec = memory_copy(schedule->spec, strlen(schedule->spec));
 	s->paused = schedule->paused;
-	cron = cron_of(s->spec);
+	s->last_at_ms = old.last_at_ms;
 	s->next_at_ms = weir__cron_next_ms(&cron, weir__store_now_ms(store));
+	/* Who puts it again at each start must not skip a tick by that. */
+	if (!old.paused && strcmp(old.spec, s->spec) == 0)
+		s->next_at_ms = old.next_at_ms;
+	free(old.spec);
 	schedule_keep_draft(s, draft);
 	weir__mutex_unlock(&data->mu);
 	return WEIR_OK;
@@ -575,8 +609,27 @@ fire(struct memory_data *data, struct memory_schedule *s, int64_t now_ms)
 	draft.state = WEIR_JOB_AVAILABLE;
 	draft.created_at_ms = now_ms;
 	draft.scheduled_at_ms = s->last_at_ms;
+	memory_queue_make(data, draft.queue, now_ms);
 	if (!memory_key_holder(data, draft.unique_key))
-		memory_job_add(data, &draft, now_ms);
+		memory_job_add(data, &draft);
+	else
+		data->last_job++; /* ids are counted ahead */
+}
+
+/* The one whose tick comes first; NULL: none has one, or all are paused. */
+static struct memory_schedule *
+next_schedule(const struct memory_data *data)
+{
+	struct memory_schedule *first = NULL;
+
+	for (size_t i = 0; i < data->schedule_count; i++) {
+		struct memory_schedule *s = &data->schedules[i];
+
+		if (!s->paused && s->next_at_ms &&
+		    (!first || s->next_at_ms < first->next_at_ms))
+			first = s;
+	}
+	return first;
 }
 
 weir_status
@@ -585,26 +638,20 @@ memory_fire(weir_store *store, uint32_t limit, uint32_t *ret_count,
 {
 	struct memory_data *data = memory_data_of(store);
 	int64_t now_ms = weir__store_now_ms(store);
+	struct memory_schedule *next;
+	uint32_t n = 0;
 
 	(void)reterr;
-	*ret_count = 0;
-	*ret_next_ms = INT64_MAX;
 	weir__mutex_lock(&data->mu);
-	for (size_t i = 0; i < data->schedule_count; i++) {
-		struct memory_schedule *s = &data->schedules[i];
-
-		/* 0: there is no tick any more. */
-		if (s->paused || s->next_at_ms == 0)
-			continue;
-		if (s->next_at_ms <= now_ms && *ret_count < limit) {
-			fire(data, s, now_ms);
-			++*ret_count;
-		}
-		if (s->next_at_ms && s->next_at_ms < *ret_next_ms)
-			*ret_next_ms = s->next_at_ms;
+	while ((next = next_schedule(data)) != NULL && n < limit &&
+	       next->next_at_ms <= now_ms) {
+		fire(data, next, now_ms);
+		n++;
 	}
-	if (*ret_count > 0)
+	if (n > 0)
 		memory_ring(data);
+	*ret_count = n;
+	*ret_next_ms = next ? next->next_at_ms : INT64_MAX;
 	weir__mutex_unlock(&data->mu);
 	return WEIR_OK;
 }

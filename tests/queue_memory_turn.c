@@ -52,8 +52,8 @@ job_again(struct memory_data *data, struct memory_job *job,
 
 	if (finish->verdict == WEIR_VERDICT_SNOOZE)
 		job->row.attempt--;
-	if (!job->row.cancel_at_ms)
-		job->row.scheduled_at_ms = finish->at_ms;
+	job->row.scheduled_at_ms =
+		finish->at_ms > now_ms ? finish->at_ms : now_ms;
 	memory_job_wait(data, job,
 			finish->at_ms <= now_ms ? WEIR_JOB_AVAILABLE : later,
 			now_ms);
@@ -193,7 +193,7 @@ claim_want(const struct memory_data *data, struct weir_turn *turn,
 	size_t count = want->alone && want->count > 1 ? 1 : want->count;
 	size_t got = 0;
 
-	if (want->alone && n > 0)
+	if (count == 0 || (want->alone && n > 0))
 		return 0;
 	for (size_t i = 0; i < found && got < count; i++) {
 		bool suspect = scratch[i]->row.crashes > 0;

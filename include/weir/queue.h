@@ -422,7 +422,7 @@ weir_store_list(weir_store *store, const weir_job_filter *filter,
  * CANCEL  What waits is cancelled; what runs is told, and is cancelled unless
  *         it ends well in spite of that.
  * RETRY   Whatever does not run is available at once, with one more attempt
- *         if it had used up all.
+ *         if it had used up all.  Workers that have died with it are forgotten.
  * DELETE  What does not run is gone.
  */
 typedef enum weir_job_action {
@@ -530,7 +530,8 @@ weir_store_set_finished(weir_store *store, const char *queue,
  *
  * size    sizeof(weir_schedule).
  * name    at most 127 bytes on one line.  Putting one of the same name
- *         replaces it.
+ *         replaces it; a tick that is due is not lost by that if the spec is
+ *         the same.
  * spec    a cron line of five fields, in UTC; "@hourly" and the like; or
  *         "@every 90s".
  * job     what is inserted; its times are ignored.  It may be unique, but not

@@ -78,8 +78,8 @@ struct weir_batch {
 /* What is to become of a claimed job. */
 enum weir_verdict {
 	WEIR_VERDICT_COMPLETE,
-	WEIR_VERDICT_RETRY,   /* at at_ms; AVAILABLE at once if that is past */
-	WEIR_VERDICT_SNOOZE,  /* the same, and the attempt does not count */
+	WEIR_VERDICT_RETRY,  /* at at_ms; AVAILABLE as of now if that is past */
+	WEIR_VERDICT_SNOOZE, /* the same, and the attempt does not count */
 	WEIR_VERDICT_RELEASE, /* available, and the attempt does not count */
 	WEIR_VERDICT_DISCARD,
 	WEIR_VERDICT_CANCEL,
