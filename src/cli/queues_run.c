@@ -109,9 +109,8 @@ static int
 list(struct queues *queues)
 {
 	static const char *const headings[] = {
-		"QUEUE",     "PENDING",   "SCHEDULED", "AVAILABLE",
-		"RUNNING",   "RETRYABLE", "COMPLETED", "CANCELLED",
-		"DISCARDED", "FINISHED",  "NOTE",      NULL};
+		"QUEUE", "PENDING", "SCHED",   "AVAIL",  "RUN",  "RETRY",
+		"DONE",  "CANCEL",  "DISCARD", "POLICY", "NOTE", NULL};
 	weir_error error = {0};
 	weir_status status;
 	int end;

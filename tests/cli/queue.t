@@ -141,8 +141,8 @@ expect_err 'weir jobs: no jobs match'
 
 # Queues.
 weir queues
-match_out '^QUEUE  PENDING  SCHEDULED  AVAILABLE '
-match_out '^mail         0          0          8 .* keep$'
+match_out '^QUEUE  PENDING  SCHED  AVAIL  RUN  RETRY  DONE  CANCEL  DISCARD  POLICY  NOTE$'
+match_out '^mail         0      0      8    0 .* keep$'
 weir queues pause mail
 expect_out 'mail paused'
 weir queues --json
