@@ -251,11 +251,10 @@ take_tags(struct filling *f, const json_t *value)
 static weir_status
 take_unique(struct filling *f, const json_t *value)
 {
-	const char *why, *text;
+	const char *why, *text = NULL;
 	weir_status status = take_text(f, "unique", value, &text);
 
-	if (status != WEIR_OK ||
-	    weir__fill_unique(text, f->arena, f->insert, &why))
+	if (!text || weir__fill_unique(text, f->arena, f->insert, &why))
 		return status;
 	return refuse(f, "unique: %s", why);
 }
