@@ -51,7 +51,7 @@ TEST(own, another_attempt_reads_the_same_from_its_beginning)
 	struct bench b = {.options = {.jobs = 1,
 				      .retries = 1,
 				      .backoff_ns = WEIR_MS,
-				      .retry_on = {{~UINT64_C(0)}}},
+				      .retry_on = {.codes = {~UINT64_C(0)}}},
 			  .on_job = give_input,
 			  BENCH(commands)};
 

@@ -1,6 +1,7 @@
 #!/bin/sh
 # weir work with HTTP calls: what a server gets, and what becomes of jobs by
 # what it answers.
+# shellcheck disable=SC2317 # wait_for calls what is not called here
 # shellcheck source=tests/cli/lib.sh
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=tests/cli/work-lib.sh

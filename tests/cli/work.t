@@ -1,6 +1,7 @@
 #!/bin/sh
 # weir work with commands: what they get, and what becomes of jobs by how they
-# end.
+# end.  The scripts in quotes are the commands' own, and {id} is a place.
+# shellcheck disable=SC2016,SC1083
 # shellcheck source=tests/cli/lib.sh
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=tests/cli/work-lib.sh
