@@ -1,10 +1,10 @@
 /*
  * Jobs of a store as child processes: the lane of weir work in weir-queue.
  *
- * Design.  A job is taken when a slot is free, and not before, so a worker
- * holds no more than it runs.  Output goes through the same report as that of
- * weir run, but for what is kept with the job; the exit status decides what
- * becomes of it:
+ * Design.  A job is taken when a slot is free, and not before: how far ahead
+ * they are claimed is the loop's to say.  Output goes through the same report
+ * as that of weir run, but for what is kept with the job; the exit status
+ * decides what becomes of it:
  *
  *      0 ──> completed     65 ──> discarded     others ──> tried again, later
  *
