@@ -364,6 +364,7 @@ TEST(queue_calls, check_the_filter_of_a_list)
 {
 	struct notes *notes = notes_new();
 	weir_job_filter filter = WEIR_JOB_FILTER_INIT;
+	char endless[300] = "";
 	int64_t id = 7;
 
 	CHECK_EQ_INT(list_with(notes, NULL), WEIR_OK);
@@ -380,6 +381,11 @@ TEST(queue_calls, check_the_filter_of_a_list)
 	CHECK_REFUSED(list_with(notes, &filter),
 		      "tag \"a,b\" has something else than letters, digits, _ "
 		      "and -");
+	memset(endless, 't', 256);
+	filter.tag = endless;
+	CHECK_REFUSED(list_with(notes, &filter),
+		      "tag \"ttttttttttttttttttttttttttttttttttttttttt...\" "
+		      "has more than 255 bytes");
 	filter.kind = "";
 	CHECK_REFUSED(list_with(notes, &filter), "kind \"\" is empty");
 	filter.queue = "Mail";

@@ -145,6 +145,34 @@ TEST(queue_cron, counts_intervals_from_1970_on)
 	CHECK_EQ_INT(weir__cron_next_ms(&cron, 1500), 3000);
 }
 
+/* The last tick until a time is that one. */
+static void
+check_last(const char *line, const char *until, const char *last)
+{
+	struct weir_cron cron = parsed(line);
+
+	CHECK_STR(text_of(weir__cron_last_ms(&cron, ms_of(until))), last);
+}
+
+TEST(queue_cron, looks_back_over_hours_days_and_months)
+{
+	check_last("* * * * *", "2026-01-02T03:04:05Z", "2026-01-02T03:04:00Z");
+	check_last("59 * * * *", "2026-01-02T03:04:05Z",
+		   "2026-01-02T02:59:00Z");
+	check_last("30 0,5 * * *", "2026-01-02T05:10:00Z",
+		   "2026-01-02T00:30:00Z");
+	check_last("59 23 * * *", "2026-01-02T00:10:00Z",
+		   "2026-01-01T23:59:00Z");
+	check_last("59 23 * * *", "2026-03-01T00:10:00Z",
+		   "2026-02-28T23:59:00Z");
+	check_last("59 23 * 12 *", "2026-03-01T00:10:00Z",
+		   "2025-12-31T23:59:00Z");
+	check_last("0 0 29 2 *", "2026-01-01T00:00:00Z",
+		   "2024-02-29T00:00:00Z");
+	check_last("@monthly", "2026-02-28T23:59:59Z", "2026-02-01T00:00:00Z");
+	check_last("1 0 1 1 *", "1970-06-01T00:00:00Z", "1970-01-01T00:01:00Z");
+}
+
 TEST(queue_cron, knows_leap_years)
 {
 	TICKS("0 0 29 2 *", "2023-01-01T00:00:00Z", "2024-02-29T00:00:00Z",

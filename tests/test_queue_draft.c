@@ -151,6 +151,10 @@ TEST(queue_draft, schedules_what_has_a_time_even_if_it_is_past)
 	CHECK_EQ_INT(draft->state, WEIR_JOB_SCHEDULED);
 	CHECK_EQ_INT(draft->scheduled_at_ms, 1000);
 	CHECK_EQ_INT(draft->created_at_ms, NOW_MS);
+	insert.scheduled_at_ms = INT64_C(253402300799999);
+	CHECK_EQ_INT(draft_of(&insert)->scheduled_at_ms,
+		     insert.scheduled_at_ms);
+	insert.scheduled_at_ms = 1000;
 	insert.pending = true;
 	draft = draft_of(&insert);
 	CHECK_EQ_INT(draft->state, WEIR_JOB_PENDING);

@@ -47,13 +47,18 @@ TEST(queue_names, a_queue_is_lower_case_with_single_breaks_between)
 	const char *ends = "does not begin and end with one of a-z and 0-9";
 	const char *twice = "has two of _ and - side by side";
 
-	GOOD(weir__queue_name_fault, "default", "a", "0", "mail-eu_2", "a-b-c",
-	     "a|b", "1-1");
+	GOOD(weir__queue_name_fault, "az09", "default", "a", "0", "mail-eu_2",
+	     "a-b-c", "a|b", "1-1");
 	BAD(weir__queue_name_fault, "", "is empty");
 	BAD(weir__queue_name_fault, "Mail", other);
 	BAD(weir__queue_name_fault, "a b", other);
 	BAD(weir__queue_name_fault, "a.b", other);
 	BAD(weir__queue_name_fault, "*", other);
+	/* What is beside the good ones in ASCII. */
+	BAD(weir__queue_name_fault, "/", other);
+	BAD(weir__queue_name_fault, ":", other);
+	BAD(weir__queue_name_fault, "`", other);
+	BAD(weir__queue_name_fault, "{", other);
 	BAD(weir__queue_name_fault, "\xc3\xa4", other);
 	BAD(weir__queue_name_fault, "a\n", other);
 	BAD(weir__queue_name_fault, "-a", ends);
@@ -72,8 +77,8 @@ TEST(queue_names, a_kind_has_two_bytes_or_more_and_begins_with_a_word)
 			    "-[]<>/.\xc2\xb7:+";
 	const char *first = "does not begin with a letter, a digit or _";
 
-	GOOD(weir__kind_fault, "email", "E2", "__", "a\xc2\xb7", "weir.exec",
-	     "list[map<a/b>]", "a:b+c-d", "0.");
+	GOOD(weir__kind_fault, "azAZ09_", "email", "E2", "__", "a\xc2\xb7",
+	     "weir.exec", "list[map<a/b>]", "a:b+c-d", "0.");
 	BAD(weir__kind_fault, "", "is empty");
 	BAD(weir__kind_fault, "a", "has only one character");
 	BAD(weir__kind_fault, ".a", first);
@@ -94,6 +99,8 @@ TEST(queue_names, a_tag_has_three_bytes_or_more_and_no_comma)
 {
 	const char *other = "has something else than letters, digits, _ and -";
 
+	BAD(weir__tag_fault, ",ab", other);
+	BAD(weir__tag_fault, "ab,", other);
 	GOOD(weir__tag_fault, "abc", "a-b", "___", "Customer-42_x");
 	BAD(weir__tag_fault, "", "has less than 3 bytes");
 	BAD(weir__tag_fault, "ab", "has less than 3 bytes");

@@ -183,6 +183,11 @@ TEST(queue_unique, writes_strings_as_go_does_however_they_were_spelled)
 	ARGS("{\"a\":\"\\/\\\\\\\"\\u005c\"}", "{\"a\":\"/\\\\\\\"\\\\\"}");
 	ARGS("{\"a\":\"\x7f\xc3\xa9\\u00e9\\ud83d\\ude00\"}",
 	     "{\"a\":\"\x7f\xc3\xa9\xc3\xa9\xf0\x9f\x98\x80\"}");
+	/* Where a character gets one more byte. */
+	ARGS("{\"a\":\"\\u007f\\u0080\\u07ff\\u0800\\uffff\\ud800\\udc00"
+	     "\\udbff\\udfff\"}",
+	     "{\"a\":\"\x7f\xc2\x80\xdf\xbf\xe0\xa0\x80\xef\xbf\xbf"
+	     "\xf0\x90\x80\x80\xf4\x8f\xbf\xbf\"}");
 	/* Names inside of values are strings like others. */
 	ARGS("{\"a\":{\"<\":[\"&\"]}}", "{\"a\":{\"\\u003c\":[\"\\u0026\"]}}");
 }
@@ -191,6 +196,8 @@ TEST(queue_unique, writes_the_outermost_names_as_river_does)
 {
 	ARGS("{\"a<b&c>d\x7f\":1}", "{\"a<b&c>d\x7f\":1}");
 	ARGS("{\"\\u003c\":1}", "{\"<\":1}");
+	ARGS("{\" <\":1}", "{\" <\":1}");
+	ARGS("{\"\\u001f<\":1}", "{\"\\u001f\\u003c\":1}");
 	ARGS("{\"\xc3\xa4<\":1}", "{\"\xc3\xa4\\u003c\":1}");
 	ARGS("{\"<\\\"\":1}", "{\"\\u003c\\\"\":1}");
 	ARGS("{\"<\\n\":1}", "{\"\\u003c\\n\":1}");
