@@ -291,6 +291,22 @@ WORK_TEST(fences, tell_two_claims_of_one_attempt_apart)
 		     WEIR_OK);
 }
 
+WORK_TEST(fences, tell_claims_of_one_who_has_left_from_later_ones)
+{
+	struct weir_owner *me = queue_enlist(store, "me");
+	const struct weir_claim *before, *now;
+	int64_t id = queue_put(store, "work");
+
+	before = queue_claim_one(store, me, id);
+	queue_leave(store, me);
+	REQUIRE(queue_try_enlist(store, me) == WEIR_OK);
+	now = queue_claim_one(store, me, id);
+	CHECK_EQ_INT(now->row.attempt, before->row.attempt);
+	check_stale(store, me, before);
+	CHECK_EQ_INT(queue_end(store, me, now, WEIR_VERDICT_COMPLETE).status,
+		     WEIR_OK);
+}
+
 WORK_TEST(fences, hold_when_the_clock_goes_back)
 {
 	struct weir_owner *me = queue_enlist(store, "me");

@@ -204,6 +204,9 @@ struct weir_sqlite {
 	int wal_frames; /* in the WAL after the last commit */
 	bool uncovered; /* and behind it one that has failed */
 	bool committing;
+	/* Of claims in memory: the latest so far, and when the first was that
+	 * who works it alone just now may have. */
+	int64_t alone_last_ms, alone_first_ms;
 
 	/* guarded by read_mu */
 	struct weir_mutex read_mu;

@@ -308,19 +308,30 @@ claim_want(struct sqlite_turn *t, const struct weir_want *want)
 	return code;
 }
 
-/* As the row is now, without reading it again. */
+/*
+ * As the row is now, without reading it again.  Alone it does not know of the
+ * claims of one who has left, which were in memory, so that time goes on from
+ * there.
+ */
 static void
 note_claimed(const struct sqlite_turn *t, struct weir_batch *batch)
 {
+	struct weir_sqlite *store = t->store;
+	int64_t now_ms = t->now_ms;
+
+	if (t->alone && now_ms < store->alone_first_ms)
+		now_ms = store->alone_first_ms;
 	for (size_t i = 0; i < batch->count; i++) {
 		weir_job_row *row = &batch->claims[i].row;
 
 		row->state = WEIR_JOB_RUNNING;
 		row->attempt++;
-		row->attempted_at_ms = row->attempted_at_ms >= t->now_ms
+		row->attempted_at_ms = row->attempted_at_ms >= now_ms
 					       ? row->attempted_at_ms + 1
-					       : t->now_ms;
+					       : now_ms;
 		row->attempted_by = t->turn->owner->name;
+		if (t->alone && row->attempted_at_ms > store->alone_last_ms)
+			store->alone_last_ms = row->attempted_at_ms;
 	}
 }
 

@@ -163,6 +163,8 @@ run_enlist(struct sqlite_request *request, struct sqlite_conn *conn)
 				      owner->crashes_max ? owner->crashes_max
 							 : UINT32_MAX);
 
+	/* Claims of one who has left are not to be taken for new ones. */
+	request->store->alone_first_ms = request->store->alone_last_ms + 1;
 	if (code == SQLITE_OK)
 		code = add_client(conn, owner, now_ms);
 	request->wakes = true;
