@@ -131,6 +131,17 @@ STORE_TEST(one_alone, that_died_leaves_suspects_to_the_next_of_several)
 	check_after_death(other, queue_enlist(other, "next"));
 }
 
+STORE_TEST(one_alone, that_died_leaves_no_poison)
+{
+	weir_store *other = queue_join(store);
+	struct weir_owner next = {.alone = true, .crashes_max = 1, .name = "x"};
+
+	die_alone(store);
+	REQUIRE(queue_try_enlist(other, &next) == WEIR_OK);
+	CHECK_STATE(other, 2, "discarded");
+	CHECK_STATE(other, 3, "available");
+}
+
 STORE_TEST(one_alone, that_died_is_counted_once)
 {
 	weir_store *other = queue_join(store);

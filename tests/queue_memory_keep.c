@@ -72,11 +72,11 @@ is_worked(const struct memory_data *data, bool alone_only)
 
 /* Those who worked it alone and died: nobody else can have seen a beat. */
 static void
-bury_the_lonely(struct memory_data *data, int64_t now_ms)
+bury_the_lonely(struct memory_data *data, uint32_t crashes_max, int64_t now_ms)
 {
 	for (size_t i = data->client_count; i-- > 0;)
 		if (data->clients[i].alone && !data->clients[i].handle)
-			client_bury(data, &data->clients[i], UINT32_MAX,
+			client_bury(data, &data->clients[i], crashes_max,
 				    UINT32_MAX, now_ms);
 }
 
@@ -93,7 +93,9 @@ memory_enlist(weir_store *store, struct weir_owner *owner, weir_error *reterr)
 					 owner->alone ? "somebody works it"
 						      : "worked alone");
 	}
-	bury_the_lonely(data, weir__store_now_ms(store));
+	bury_the_lonely(data,
+			owner->crashes_max ? owner->crashes_max : UINT32_MAX,
+			weir__store_now_ms(store));
 	data->clients = memory_gap(data->clients, &data->client_count,
 				   sizeof(*data->clients), data->client_count);
 	client = &data->clients[data->client_count - 1];
