@@ -282,8 +282,7 @@ put_pretty(struct weir_buf *buf, const char *text, size_t len)
 	size_t depth = 0, n;
 
 	for (size_t i = 0; i < len; i += n) {
-		char c = text[i],
-		     last = buf->len > 0 ? buf->data[buf->len - 1] : ' ';
+		char c = text[i], last;
 
 		n = 1;
 		if (c == '"') {

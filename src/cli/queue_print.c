@@ -155,6 +155,7 @@ weir__queue_table_add(struct queue_table *table, const char *const *cells)
 {
 	weir_assert(table->rows < QUEUE_TABLE_ROWS);
 	for (unsigned i = 0; i < table->columns; i++) {
+		weir_assert(cells[i]);
 		weir__term_clean(&table->text, cells[i], strlen(cells[i]),
 				 weir__term_utf8());
 		table->ends[table->rows][i] = table->text.len;
