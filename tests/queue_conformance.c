@@ -83,7 +83,7 @@ queue_close(weir_store *store)
 			store->ops->close(store);
 			return;
 		}
-	REQUIRE(!"a handle of ours");
+	REQUIRE(false); /* it is a handle of ours */
 }
 
 static void
