@@ -7,6 +7,7 @@
 #include "cli/cmd_fetch.h"
 #include "cli/cmd_queue.h"
 #include "cli/cmd_work.h"
+#include "cli/signals.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -45,12 +46,15 @@ weir__elsewhere(struct weir_cli *cli, const char *program)
 	int failed;
 
 	find_home(home, sizeof(home));
+	/* What it finds is what it gives to its own children. */
+	weir__signals_restore();
 	if (home[0]) {
 		try_at(cli, home, "", program);
 		try_at(cli, home, "/../libexec/weir", program);
 	}
 	try_at(cli, WEIR_LIBEXECDIR, "", program);
 	failed = errno;
+	weir__signals_block();
 	weir__cli_error(cli, "cannot run", "%s (%s/%s)", strerror(failed),
 			WEIR_LIBEXECDIR, program);
 	return WEIR_EXIT_FAILURE;

@@ -40,6 +40,11 @@ WEIR_JOB_PRIORITY=9 WEIR_JOB_OTHER=9 OTHER=1 \
 	work -- sh -c 'echo "$WEIR_JOB_PRIORITY,$WEIR_JOB_OTHER,$OTHER"'
 expect_out '1,,1'
 
+put signals '{}'
+signals=$(grep -E 'Sig(Blk|Ign)' /proc/self/status)
+work -- grep -E 'Sig(Blk|Ign)' /proc/self/status
+expect_out "$signals"
+
 work -- echo never
 expect_status 0 'an empty store is nothing to complain about'
 expect_out ''
