@@ -141,6 +141,8 @@ TEST(queue_cron, counts_intervals_from_1970_on)
 	CHECK_EQ_INT(weir__cron_next_ms(&cron, 90000), 180000);
 	CHECK_EQ_INT(weir__cron_last_ms(&cron, 89999), 0);
 	CHECK_EQ_INT(weir__cron_last_ms(&cron, 90000), 90000);
+	cron = parsed("@every 1s");
+	CHECK_EQ_INT(weir__cron_next_ms(&cron, 1), 1000);
 	cron = parsed("@every 1.5s");
 	CHECK_EQ_INT(weir__cron_next_ms(&cron, 1500), 3000);
 }

@@ -134,6 +134,28 @@ TEST(queue_draft, makes_a_json_array_of_tags)
 	CHECK(memcmp(draft->tags, "[\"abc\"]", 7) == 0);
 }
 
+TEST(queue_draft, takes_tags_as_long_and_as_many_as_fit)
+{
+	static const char *tags[5000];
+	char long_tag[257];
+	weir_insert insert = email();
+
+	memset(long_tag, 't', 256);
+	long_tag[256] = '\0';
+	for (int i = 0; i < 5000; i++)
+		tags[i] = long_tag;
+	insert.tags = tags;
+	insert.tag_count = 1;
+	CHECK(strstr(fault_of(&insert, 1, &rules), "more than 255 bytes"));
+	long_tag[255] = '\0';
+	CHECK_EQ_INT(draft_of(&insert)->tags_len, 255 + 4);
+	insert.tag_count = 4000;
+	CHECK_EQ_INT(draft_of(&insert)->tags_len, 4000 * 258 + 1);
+	insert.tag_count = 5000;
+	CHECK_STR(fault_of(&insert, 1, &rules),
+		  "tags: more than 1048576 bytes");
+}
+
 TEST(queue_draft, schedules_what_has_a_time_even_if_it_is_past)
 {
 	weir_insert insert = email();

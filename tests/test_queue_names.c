@@ -134,6 +134,25 @@ TEST(queue_names, a_schedule_is_called_whatever_one_line_can_show)
 		  "has more than 127 bytes");
 }
 
+TEST(queue_names, are_shown_on_one_line_and_not_at_length)
+{
+	char shown[WEIR_NAME_SHOWN_SIZE];
+	char full[] = "0123456789012345678901234567890123456789"
+		      "\xe2\x82\xac and more";
+
+	CHECK_STR(weir__name_show("", shown), "");
+	CHECK_STR(weir__name_show("mail", shown), "mail");
+	CHECK_STR(weir__name_show("\x1b[2J\x7f\xc2\x9b\xff\xe2\x82", shown),
+		  "?[2J????");
+	CHECK_STR(weir__name_show("\xc3\xa4\xc2\xa0\xf0\x9f\x98\x80", shown),
+		  "\xc3\xa4\xc2\xa0\xf0\x9f\x98\x80");
+	CHECK_STR(weir__name_show(full, shown),
+		  "0123456789012345678901234567890123456789"
+		  "\xe2\x82\xac...");
+	full[40] = '\0';
+	CHECK_STR(weir__name_show(full, shown), full);
+}
+
 TEST(queue_names, kinds_that_begin_with_weir_and_a_dot_are_ours)
 {
 	CHECK(weir__kind_is_ours("weir.exec", 9));
