@@ -324,20 +324,30 @@ count_retry_locked(struct work_run *run, const struct work_job *job,
 	tell(run, job, finish, false);
 }
 
+/* We were taken for dead, or it was deleted; what it did counts for nothing. */
+static void
+tell_lost(struct work_run *run, const struct work_job *job)
+{
+	char name[WEIR_ERROR_MAX];
+
+	job_name(name, job);
+	weir__progress_event(&run->progress, WEIR_PROGRESS_RETRY, name,
+			     "not ours any more", "left to others");
+}
+
 static void count_locked(struct work_run *run, const struct work_job *job,
 			 const struct weir_finish *finish,
 			 const struct weir_finished *finished)
 	WEIR_REQUIRES(run->mu);
-
 static void
 count_locked(struct work_run *run, const struct work_job *job,
 	     const struct weir_finish *finish,
 	     const struct weir_finished *finished)
 {
 	struct work_counts *counts = &run->counts;
-
 	if (finished->status != WEIR_OK) {
 		counts->stale++;
+		tell_lost(run, job);
 		return;
 	}
 	if (finish->verdict == WEIR_VERDICT_RELEASE) {

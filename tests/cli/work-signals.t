@@ -142,6 +142,27 @@ work -- "$tmp/job"
 expect_job "$id" 'j["state"]' completed
 rm -f "$tmp/go"
 
+# --- STOP and CONT: whoever sleeps too long has lost its jobs -----------------
+
+put lost '{}'
+start_work --kind lost --json -- "$tmp/job"
+up "$id"
+kill -STOP "$pid"
+asleep=$pid
+start env "$mark" "$WEIR" work --kind lost --quiet -- true </dev/null
+becomes "$id" completed
+expect_job "$id" 'j["attempt"]' 2
+kill -CONT "$asleep"
+wait_for 10 test -s "$tmp/work.out"
+kill -TERM "$pid" "$asleep"
+wait "$pid"
+pid=$asleep
+end_work
+expect_status 0
+expect_records "$out" 'r[0]["state"]' stale
+match_err 'lost [0-9]*  *not ours any more'
+expect_job "$id" 'j["state"]' completed
+
 # --- USR1, USR2 --------------------------------------------------------------
 
 start_work -j 3 -- true
