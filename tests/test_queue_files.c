@@ -7,6 +7,7 @@
 
 #include <fcntl.h>
 #include <ftw.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -298,6 +299,37 @@ TEST(versions, keep_the_jobs_that_are_there)
 	CHECK_EQ_INT(count, 7);
 	weir_store_close(store);
 	end();
+}
+
+#define MAKERS 6
+
+static void *
+make_it(void *arg)
+{
+	weir_error error = {WEIR_OK, 0, ""};
+	weir_store *store = NULL;
+
+	(void)arg;
+	CHECK_MSG(try_open(&store, true, &error) == WEIR_OK, "%s",
+		  error.message);
+	weir_store_close(store);
+	return NULL;
+}
+
+/* Some saw an older version, as long as each step was a commit. */
+TEST(files, are_made_by_several_at_once)
+{
+	pthread_t makers[MAKERS];
+
+	for (int round = 0; round < 30; round++) {
+		begin();
+		for (int i = 0; i < MAKERS; i++)
+			REQUIRE(pthread_create(&makers[i], NULL, make_it,
+					       NULL) == 0);
+		for (int i = 0; i < MAKERS; i++)
+			pthread_join(makers[i], NULL);
+		end();
+	}
 }
 
 TEST(checks, find_nothing_wrong_with_a_good_store_and_something_with_a_bad)

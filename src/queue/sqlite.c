@@ -101,9 +101,14 @@ set_path(struct weir_sqlite *store, const char *path, weir_error *reterr)
 weir_status
 weir__sqlite_use_wal(struct sqlite_conn *conn, weir_error *reterr)
 {
-	int code = sqlite3_exec(conn->db, "PRAGMA journal_mode = WAL", NULL,
-				NULL, NULL);
+	int code, tries = 0;
 
+	/* For this one SQLite does not ask its busy handler. */
+	do
+		code = sqlite3_exec(conn->db, "PRAGMA journal_mode = WAL", NULL,
+				    NULL, NULL);
+	while ((code & 0xff) == SQLITE_BUSY &&
+	       weir__sqlite_on_busy(conn, tries++));
 	return code == SQLITE_OK ? WEIR_OK
 				 : weir__sqlite_failed(conn, code,
 						       "cannot use it", reterr);

@@ -238,6 +238,12 @@ weir_status weir__sqlite_use_wal(struct sqlite_conn *conn, weir_error *reterr);
 /* In sqlite_conn.c. */
 
 /*
+ * Somebody else has the lock: wait a little, longer each time.  0: that was
+ * long enough.  conn is a struct sqlite_conn; the shape is SQLite's.
+ */
+int weir__sqlite_on_busy(void *conn, int tries);
+
+/*
  * Open a connection to path.  flags: SQLITE_OPEN_...  Sets everything that
  * our connections have in common.
  */

@@ -32,9 +32,8 @@ static const char set_up[] = "PRAGMA mmap_size = 0;"
 			     "PRAGMA synchronous = FULL;"
 			     "PRAGMA wal_autocheckpoint = 0;";
 
-/* Somebody else has the lock: wait a little, longer each time. */
-static int
-on_busy(void *arg, int tries)
+int
+weir__sqlite_on_busy(void *arg, int tries)
 {
 	struct sqlite_conn *conn = arg;
 	int64_t now_ns = weir_now_ns(), wait_ns = BUSY_FIRST_NS;
@@ -71,7 +70,7 @@ configure(struct sqlite_conn *conn)
 	int code;
 
 	(void)sqlite3_extended_result_codes(conn->db, 1);
-	code = sqlite3_busy_handler(conn->db, on_busy, conn);
+	code = sqlite3_busy_handler(conn->db, weir__sqlite_on_busy, conn);
 	if (code == SQLITE_OK)
 		code = sqlite3_db_config(conn->db, SQLITE_DBCONFIG_DEFENSIVE, 1,
 					 NULL);

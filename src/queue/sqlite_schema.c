@@ -2,10 +2,11 @@
  * The schema, and the way from one version of it to another.
  *
  * Design.  Each version has the statements that lead to it and those that lead
- * back, each way in one transaction with the number in the file's header
- * (user_version).  A file is known as ours by application_id, in the header
- * too.  What is in the file after version N does not depend on where it came
- * from; tests/test_queue_files.c compares.
+ * back.  All steps of a way are one transaction with the number in the file's
+ * header (user_version): who opens a store that another process is just making
+ * finds nothing or all of it, and never an older version.  A file is known as
+ * ours by application_id, in the header too.  What is in the file after version
+ * N does not depend on where it came from; tests/test_queue_files.c compares.
  *
  * job.mark is what all but plain available jobs are looked for by: when it is
  * due, whose it is, when it ended, or that a worker has died with it.  One
@@ -175,8 +176,9 @@ read_number(struct sqlite_conn *conn, const char *sql, int64_t *ret)
 	return code;
 }
 
-weir_status
-weir__sqlite_version(struct sqlite_conn *conn, int *ret, weir_error *reterr)
+/* What stands in the header, and whether there is anything. */
+static int
+read_header(struct sqlite_conn *conn, int *ret)
 {
 	int64_t application = 0, version = 0, objects = 0;
 	int code;
@@ -187,14 +189,35 @@ weir__sqlite_version(struct sqlite_conn *conn, int *ret, weir_error *reterr)
 	if (code == SQLITE_OK)
 		code = read_number(conn, "SELECT count(*) FROM sqlite_schema",
 				   &objects);
-	if (code != SQLITE_OK)
-		return weir__sqlite_failed(conn, code, "cannot read it",
-					   reterr);
 	if (application == SQLITE_APPLICATION_ID && version > 0)
 		*ret = (int)version;
 	else
 		*ret = application == 0 && objects == 0 ? 0 : -1;
-	return WEIR_OK;
+	return code;
+}
+
+static int
+run(struct sqlite_conn *conn, const char *sql)
+{
+	return sqlite3_exec(conn->db, sql, NULL, NULL, NULL);
+}
+
+/* At one moment: another process may be making it. */
+weir_status
+weir__sqlite_version(struct sqlite_conn *conn, int *ret, weir_error *reterr)
+{
+	int code = run(conn, "BEGIN");
+	weir_status status;
+
+	if (code == SQLITE_OK)
+		code = read_header(conn, ret);
+	if (code == SQLITE_OK)
+		code = run(conn, "COMMIT");
+	if (code == SQLITE_OK)
+		return WEIR_OK;
+	status = weir__sqlite_failed(conn, code, "cannot read it", reterr);
+	(void)run(conn, "ROLLBACK");
+	return status;
 }
 
 /* One step, to the version after from or before it. */
@@ -203,29 +226,40 @@ migrate_step(struct sqlite_conn *conn, int from, int to)
 {
 	const char *script = to > from ? versions[to].up : versions[from].down;
 	char number[80];
-	int64_t now = 0;
 	int code;
 
 	weir_assert(to == from + 1 || to == from - 1);
 	snprintf(number, sizeof(number), "PRAGMA user_version = %d;%s", to,
 		 to > 0 ? "PRAGMA application_id = 2003134834;" : "");
 	static_assert(SQLITE_APPLICATION_ID == 2003134834, "the same number");
-	code = sqlite3_exec(conn->db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
-	if (code != SQLITE_OK)
-		return code;
-	code = read_number(conn, "PRAGMA user_version", &now);
-	/* Somebody else was faster. */
-	if (code == SQLITE_OK && now != from)
-		return sqlite3_exec(conn->db, "ROLLBACK", NULL, NULL, NULL);
-	if (code == SQLITE_OK)
-		code = sqlite3_exec(conn->db, script, NULL, NULL, NULL);
-	if (code == SQLITE_OK)
-		code = sqlite3_exec(conn->db, number, NULL, NULL, NULL);
-	if (code == SQLITE_OK)
-		code = sqlite3_exec(conn->db, "COMMIT", NULL, NULL, NULL);
-	if (code != SQLITE_OK)
-		(void)sqlite3_exec(conn->db, "ROLLBACK", NULL, NULL, NULL);
-	return code;
+	code = run(conn, script);
+	return code == SQLITE_OK ? run(conn, number) : code;
+}
+
+/* All steps from what it is now, inside of a transaction. */
+static weir_status
+migrate_all(struct sqlite_conn *conn, int target, weir_error *reterr)
+{
+	int version = 0, code = read_header(conn, &version);
+
+	if (code == SQLITE_OK && version < 0)
+		return weir__queue_error(reterr, WEIR_FOREIGN, 0,
+					 "a database, but not of weir");
+	if (code == SQLITE_OK && version > SQLITE_SCHEMA_VERSION)
+		return weir__queue_error(
+			reterr, WEIR_NEWER, 0,
+			"it has version %d; this weir knows %d", version,
+			SQLITE_SCHEMA_VERSION);
+	while (code == SQLITE_OK && version != target) {
+		int next = version + (target > version ? 1 : -1);
+
+		code = migrate_step(conn, version, next);
+		version = next;
+	}
+	return code == SQLITE_OK
+		       ? WEIR_OK
+		       : weir__sqlite_failed(conn, code, "cannot migrate",
+					     reterr);
 }
 
 weir_status
@@ -233,29 +267,18 @@ weir__sqlite_migrate_to(struct sqlite_conn *conn, int target,
 			weir_error *reterr)
 {
 	weir_status status;
-	int version, code;
 
 	weir_assert(target >= 0 && target <= SQLITE_SCHEMA_VERSION);
-	for (;;) {
-		/* Anew each time: another process may do the same. */
-		status = weir__sqlite_version(conn, &version, reterr);
-		if (status != WEIR_OK)
-			return status;
-		if (version < 0)
-			return weir__queue_error(reterr, WEIR_FOREIGN, 0,
-						 "a database, but not of weir");
-		if (version > SQLITE_SCHEMA_VERSION)
-			return weir__queue_error(
-				reterr, WEIR_NEWER, 0,
-				"it has version %d; this weir knows %d",
-				version, SQLITE_SCHEMA_VERSION);
-		if (version == target)
-			return WEIR_OK;
-		code = migrate_step(conn, version,
-				    target > version ? version + 1
-						     : version - 1);
-		if (code != SQLITE_OK)
-			return weir__sqlite_failed(conn, code, "cannot migrate",
-						   reterr);
-	}
+	if (run(conn, "BEGIN IMMEDIATE") != SQLITE_OK)
+		return weir__sqlite_failed(conn,
+					   sqlite3_extended_errcode(conn->db),
+					   "cannot migrate", reterr);
+	status = migrate_all(conn, target, reterr);
+	if (status == WEIR_OK && run(conn, "COMMIT") != SQLITE_OK)
+		status = weir__sqlite_failed(conn,
+					     sqlite3_extended_errcode(conn->db),
+					     "cannot migrate", reterr);
+	if (status != WEIR_OK)
+		(void)run(conn, "ROLLBACK");
+	return status;
 }
