@@ -15,11 +15,11 @@ GO_PROGRAMS = ("pool", "trip", "spawn", "fetch")
 GO_LIBRARIES = ("ants", "pond")
 
 
-def _run(argv, **more):
+def _run(argv, timeout=300, **more):
     """Gives what went wrong, or None."""
     try:
         done = subprocess.run(argv, capture_output=True, text=True,
-                              check=False, timeout=300, **more)
+                              check=False, timeout=timeout, **more)
     except (OSError, subprocess.TimeoutExpired) as error:
         return str(error)
     return None if done.returncode == 0 else \
@@ -46,13 +46,24 @@ def build_type(build):
         return None
 
 
+def shared_libraries(build):
+    """The targets of the libraries that a program of a user is linked with."""
+    done = subprocess.run(["ninja", "-C", build, "-t", "targets", "all"],
+                          capture_output=True, text=True, check=True)
+    names = [line.split(":")[0] for line in done.stdout.splitlines()]
+    return [name for name in names
+            if name.startswith(("libweir.so", "libweir-queue.so"))
+            and not name.endswith(".symbols")]
+
+
 def library(root, build):
     """A release build of the library and, if it can be had, the command.
     Gives the path of the command or None, and the type of the build."""
     if not os.path.exists(os.path.join(build, "build.ninja")):
         _must(["meson", "setup", "--buildtype=release", build, root])
-    _must(["ninja", "-C", build, "libweir.a"])
-    error = _run(["ninja", "-C", build, "weir"])
+    _must(["ninja", "-C", build, "libweir.a", "libweir-queue-room.a"]
+          + shared_libraries(build))
+    error = _run(["ninja", "-C", build, "weir", "weir-fetch", "weir-queue"])
     weir = None if error else os.path.join(build, "weir")
     return weir, build_type(build)
 
@@ -67,6 +78,26 @@ def programs(runner, build):
             "-I", os.path.join(runner.root, "include"),
             "-o", runner.program(name), os.path.join(here, name + ".c"),
             os.path.join(build, "libweir.a"), "-pthread", "-lm"])
+    _queue_programs(runner, build)
+
+
+def _queue_programs(runner, build):
+    """What uses durable jobs as users do is linked as theirs is; a claim by
+    itself is none of their business, and claim.c looks inside."""
+    here = os.path.join(runner.root, "bench")
+    include = ["-I", os.path.join(runner.root, "include")]
+    _must([_cc()] + C_FLAGS + include + [
+        "-o", runner.program("queue"), os.path.join(here, "queue.c"),
+        "-L", build, "-lweir-queue", "-lweir", "-Wl,-rpath," + build,
+        "-pthread"])
+    _must([_cc()] + C_FLAGS + include + [
+        "-I", os.path.join(runner.root, "src"),
+        "-o", runner.program("claim"), os.path.join(here, "claim.c"),
+        os.path.join(build, "libweir-queue-room.a"),
+        os.path.join(build, "libweir.a"), "-lsqlite3", "-pthread", "-lm"])
+    _must([_cc()] + C_FLAGS + [
+        "-fPIC", "-shared", "-o", runner.program("flush.so"),
+        os.path.join(here, "flush.c"), "-ldl"])
 
 
 def allocations(runner):
@@ -170,3 +201,28 @@ def curl(runner):
     if not found:
         runner.skip("peer curl --parallel", "curl is not installed")
     return found
+
+
+def plainjob(runner):
+    """How to run it, or None.  npm compiles its SQLite, which takes minutes,
+    so what the last run has made is used again."""
+    what = "peer plainjob"
+    source = os.path.join(runner.root, "bench", "peers", "node")
+    target = os.path.join(runner.out, "node")
+    os.makedirs(target, exist_ok=True)
+    for name in os.listdir(source):
+        shutil.copy(os.path.join(source, name), target)
+    if not shutil.which("node"):
+        runner.skip(what, "node is not installed")
+        return None
+    argv = ["node", os.path.join(target, "plainjob.js")]
+    if not _run(argv + ["--version"]):
+        return argv
+    install = ["npm", "install", "--no-package-lock", "--no-audit",
+               "--no-fund"]
+    if not _built(runner, what, install, timeout=900, cwd=target):
+        return None
+    error = _run(argv + ["--version"])
+    if error:
+        runner.skip(what, error)
+    return None if error else argv

@@ -32,12 +32,13 @@ def _libraries(root):
     """The versions of the peers, as members of the JSON file."""
     found = {name: _output(["pkg-config", "--modversion", package])
              for name, package in (("GLib", "glib-2.0"), ("libuv", "libuv"),
-                                   ("oneTBB", "tbb"))}
+                                   ("oneTBB", "tbb"), ("SQLite", "sqlite3"))}
     peers = os.path.join(root, "bench", "peers")
     for path, pattern in (
             ("go/libs/go.mod", r"^\s+\S+/(ants|pond)\S* v(\S+)"),
             ("rust/Cargo.lock",
-             r'^name = "(crossbeam-channel)"\nversion = "([^"]+)"')):
+             r'^name = "(crossbeam-channel)"\nversion = "([^"]+)"'),
+            ("node/package.json", r'"(plainjob|better-sqlite3)": "([^"]+)"')):
         with open(os.path.join(peers, path), encoding="utf-8") as file:
             found.update(re.findall(pattern, file.read(), re.MULTILINE))
     return {name: version for name, version in found.items() if version}
@@ -63,6 +64,7 @@ def describe(root):
         "cc": cc.splitlines()[0] if cc else None,
         "go": _output(["go", "version"]),
         "rust": _output(["rustc", "--version"]),
+        "node": _output(["node", "--version"]),
         "libraries": _libraries(root),
         "curl": curl.splitlines()[0] if curl else None,
         "nginx": _output(["sh", "-c", nginx + " -v 2>&1"]),

@@ -4,7 +4,8 @@ published can be written again from the file."""
 
 import textwrap
 
-from . import commands, counters, fetch, latency, memory, pool, stats
+from . import (commands, counters, fetch, latency, memory, pool, queue,
+               queue_counts, queue_work, stats)
 
 SIGNS = {">=": "at least", "<=": "at most"}
 VERDICTS = {True: "reached", False: "**MISSED**", None: "not measured"}
@@ -100,7 +101,8 @@ def names(samples, suite):
 def about(bench):
     machine, settings = bench["machine"], bench["settings"]
     took_s = sum(settings["took_s"].values())
-    versions = [machine["cc"], machine["go"], machine["rust"]] + [
+    versions = [machine["cc"], machine["go"], machine["rust"],
+                machine.get("node") and f"Node {machine['node']}"] + [
         f"{name} {version}" for name, version in machine["libraries"].items()]
     lines = item(f"{machine['cpu']}, {machine['cpus']} CPUs, "
                  f"{machine['memory_mib']} MiB, Linux {machine['kernel']}")
@@ -311,6 +313,111 @@ def commanded(samples):
             ["", "peak, MiB", "seconds"], peaks) + [""]
 
 
+def _cells(samples, suite, case, name, metrics, scale):
+    """Spreads of these metrics in thousands or so, as text."""
+    found = [stats.figures(samples, suite, case, name, metric)
+             for metric in metrics]
+    return [ranged(tuple(value / scale for value in spread))
+            if spread else "-" for spread in found]
+
+
+def queue_lives(samples):
+    rows = []
+    for name in names(samples, queue.SUITE):
+        over = stats.ratios(samples, queue.SUITE, queue.CASE, "jobs_per_s",
+                            name, queue.PLAINJOB)
+        cpu = stats.median(samples, queue.SUITE, queue.CASE, name,
+                           "cpu_ns_per_job")
+        rows.append([name] + _cells(samples, queue.SUITE, queue.CASE, name,
+                                    ("jobs_per_s", "insert_per_s",
+                                     "work_per_s"), 1e3)
+                    + [number(cpu / 1e3) if cpu else "-",
+                       ranged(over) if name != queue.PLAINJOB else ""])
+    return table(["thousands a second", "whole life", "insert", "work",
+                  "CPU µs a job", "of plainjob"], rows)
+
+
+def queue_durable(samples):
+    rows = []
+    for disk in (queue.DISK, queue.SLOW_DISK):
+        for name in queue.WAITERS:
+            times = stats.ratios(samples, queue.DURABLE, disk, "jobs_per_s",
+                                 name, queue.ONE)
+            rows.append(
+                [f"{disk}, {name}"]
+                + _cells(samples, queue.DURABLE, disk, name,
+                         ("jobs_per_s",), 1.0)
+                + _cells(samples, queue.DURABLE, disk, name,
+                         ("p50_ns", "p99_ns"), 1e6)
+                + [ranged(times) if name != queue.ONE else ""])
+    return table(["", "jobs/s", "p50, ms", "p99, ms", "of 1 thread"], rows)
+
+
+def queue_claims(samples):
+    lengths = queue.waiting_in(samples)
+    rows = []
+    for count, _ in queue.CLAIMS:
+        for name in queue.CLAIMERS:
+            rows.append([f"{name}, {count} at once"] + [
+                _cells(samples, queue.CLAIM, queue.claim_case(count, waiting),
+                       name, ("p50_ns",), 1e3)[0] for waiting in lengths])
+    return table(["µs"] + [f"{waiting:,} waiting" for waiting in lengths],
+                 rows)
+
+
+def queue_counted(samples):
+    rows = [[name] + ["-" if cell is None else f"{cell:.{digits}f}"
+                      for cell, digits in zip(cells, (1, 2, 1, 0))]
+            for name, cells in queue_counts.rows(samples)]
+    return table(["", "system calls per 1000", "flushes per 1000",
+                  "futex calls per 1000", "instructions a job"], rows)
+
+
+def queue_needs(samples):
+    rows = [[f"nothing to do, {s['seconds']:.0f} s",
+             f"{s['own_kib'] / 1024:.1f}", f"{s['cpu_ms']:.2f}",
+             str(s["switches"]), str(s.get("calls", "-"))]
+            for s in queue_work.of(samples, queue_work.IDLE)]
+    rows += [[s["case"], f"{s['own_kib'] / 1024:.1f}", "", "", ""]
+             for s in queue_work.of(samples, queue_work.MEMORY)]
+    return table(["", "peak, MiB", "CPU ms", "context switches",
+                  "system calls"], rows)
+
+
+def queued(samples):
+    """The section of durable jobs."""
+    if not names(samples, queue.SUITE):
+        return []
+    lines = ["## Durable jobs", ""] + para("""
+        Whole lives of jobs through the library: inserted a thousand at a
+        time by two threads, then claimed, run by a handler that adds one
+        number, and finished; `synchronous=FULL`. *Alone*: no other process
+        works the store. *Dropped*: a completed job is deleted; *kept*: its
+        row stays. *At once*: work begins while jobs are still inserted.
+        plainjob keeps its jobs, and is set to FULL; it sets NORMAL
+        itself.""") + [""] + queue_lives(samples) + [""]
+    lines += para(f"""
+        Threads that each insert one job and wait until it is on the disk.
+        Flushes of this machine's disk are acknowledged early; the second
+        half sleeps for a millisecond before each.""") + [""] \
+        + queue_durable(samples) + [""]
+    start = _cells(samples, queue.START, queue.START_CASE, "weir",
+                   ("p50_ns", "p99_ns"), 1e6)
+    lines += para(f"""
+        From the call that inserts a job in one process to the first line of
+        its handler in another, which has nothing to do: p50 {start[0]} ms,
+        p99 {start[1]} ms.""") + [""]
+    lines += para("""
+        One claim of a store in which so many jobs wait, p50.""") \
+        + [""] + queue_claims(samples) + [""]
+    lines += para("""
+        Counted: these hardly depend on who else uses the machine.""") \
+        + [""] + queue_counted(samples) + [""]
+    return lines + para("""
+        What `weir work -j2 true` needs itself, its children left out.""") \
+        + [""] + queue_needs(samples) + [""]
+
+
 NOT_SAID = (
     """**That N threads ran.** With trivial jobs the pull form does not keep N
     threads busy, and with `caller_helps` the caller runs jobs itself. N is
@@ -333,6 +440,9 @@ NOT_SAID = (
     """**That capacity means the same to all.** In pull form and in TBB's
     pipeline it is all that may be inside; in push form, in Go and in
     crossbeam it is the length of each queue, which is more.""",
+    """**What a disk of yours does.** This one acknowledges flushes in a
+    fraction of a millisecond. Rates of single durable enqueues are as good
+    as the disk; those of batches hardly depend on it.""",
     """**Anything about fairness, priorities, retries or time-outs.** All of
     that is there and switched off; jobs that use it cost more.""",
 )
@@ -356,7 +466,7 @@ def document(bench, pictures):
     for picture in pictures:
         lines += [f"![{picture}](benchmarks/{picture}.svg)", ""]
     for part in (trivial, working, round_trips, counted, remembered, fetched,
-                 commanded):
+                 commanded, queued):
         lines += part(samples)
     lines += ["## What these figures do not say", ""]
     for text in NOT_SAID:
