@@ -3,6 +3,7 @@
  */
 #include "harness.h"
 
+#include "base/rng.h"
 #include "queue/draft.h"
 
 #include <jansson.h>
@@ -506,3 +507,121 @@ TEST(queue_draft, gives_back_what_it_took_whether_it_went_well_or_not)
 	CHECK_EQ_INT(bytes_in_use(), before);
 }
 #endif
+
+/* A number that is likely to be at the end of something. */
+static int64_t
+odd_number(struct weir_rng *rng)
+{
+	static const int64_t numbers[] = {
+		0,
+		1,
+		2,
+		4,
+		5,
+		-1,
+		32767,
+		32768,
+		0xd1,
+		0xf5,
+		0xff,
+		0x100,
+		WEIR_S - 1,
+		WEIR_S,
+		INT64_MAX,
+		INT64_MIN,
+		UINT32_MAX,
+		253402300799999,
+		253402300800000,
+	};
+	size_t n = sizeof(numbers) / sizeof(numbers[0]);
+
+	return numbers[weir__rng_below(rng, n)];
+}
+
+/* Mostly the default, which is what most callers leave. */
+static int64_t
+maybe(struct weir_rng *rng)
+{
+	return weir__rng_below(rng, 4) ? 0 : odd_number(rng);
+}
+
+static weir_insert
+odd_insert(struct weir_rng *rng)
+{
+	static const char *const kinds[] = {"email", "ab", "x", NULL, ""};
+	static const char *const queues[] = {NULL, "mail", "M", NULL, "a--b"};
+	static const char *const args[] = {NULL, "{}", "{\"a\":1}", "[]", ""};
+	static const char *const list[] = {"abc", "a.b", "a-b"};
+	weir_insert insert = email();
+
+	if (weir__rng_below(rng, 3) == 0)
+		insert.kind = kinds[weir__rng_below(rng, 5)];
+	if (weir__rng_below(rng, 3) == 0)
+		insert.queue = queues[weir__rng_below(rng, 5)];
+	insert.args = args[weir__rng_below(rng, 5)];
+	insert.metadata = args[weir__rng_below(rng, 5) % 3];
+	insert.tags = list;
+	insert.tag_count = (size_t)weir__rng_below(rng, 2);
+	insert.priority = (uint32_t)maybe(rng);
+	insert.max_attempts = (uint32_t)maybe(rng);
+	insert.delay_ns = maybe(rng);
+	insert.scheduled_at_ms = maybe(rng);
+	insert.timeout_ns = maybe(rng);
+	insert.pending = weir__rng_below(rng, 2) == 0;
+	insert.unique = (uint32_t)weir__rng_below(rng, 40);
+	if (weir__rng_below(rng, 2) == 0)
+		insert.unique = 0;
+	insert.unique_period_ns = maybe(rng);
+	insert.unique_states = (uint32_t)maybe(rng);
+	insert.unique_fields = list;
+	insert.unique_field_count = (size_t)weir__rng_below(rng, 4) % 3;
+	return insert;
+}
+
+static void
+check_draft(const struct weir_draft *draft)
+{
+	CHECK(draft->queue_len == strlen(draft->queue) && draft->queue_len > 0);
+	CHECK(draft->kind_len == strlen(draft->kind) && draft->kind_len > 1);
+	CHECK(draft->args_len >= 2 && draft->args[0] == '{');
+	CHECK(draft->priority >= 1 && draft->priority <= 4);
+	CHECK(draft->max_attempts >= 1 &&
+	      draft->max_attempts <= WEIR_MAX_ATTEMPTS_MAX);
+	CHECK(draft->timeout_ns >= 0);
+	CHECK_EQ_INT(draft->created_at_ms, NOW_MS);
+	CHECK(draft->scheduled_at_ms > 0 &&
+	      draft->scheduled_at_ms <= INT64_C(253402300799999));
+	CHECK(draft->state == WEIR_JOB_AVAILABLE ||
+	      draft->state == WEIR_JOB_SCHEDULED ||
+	      draft->state == WEIR_JOB_PENDING);
+	CHECK(draft->state != WEIR_JOB_AVAILABLE ||
+	      draft->scheduled_at_ms == NOW_MS);
+	CHECK((draft->unique_key != NULL) == (draft->unique_states != 0));
+	CHECK(!draft->unique_key ||
+	      (draft->unique_states & WEIR_UNIQUE_STATES_REQUIRED) ==
+		      WEIR_UNIQUE_STATES_REQUIRED);
+	CHECK(draft->unique_states <= WEIR_JOB_STATES_ALL);
+}
+
+TEST(queue_draft, is_a_good_one_or_none_whatever_the_numbers_are)
+{
+	struct weir_rng rng;
+	int taken = 0;
+
+	weir__rng_seed(&rng, test_seed());
+	for (int round = 0; round < 50000; round++) {
+		weir_insert insert = odd_insert(&rng);
+		weir_error error = {WEIR_OK, 0, ""};
+		struct weir_drafts drafts;
+		weir_status status =
+			weir__drafts_init(&drafts, &insert, 1, &rules, &error);
+
+		CHECK(status == WEIR_OK ||
+		      (status == WEIR_INVAL && error.message[0]));
+		if (status == WEIR_OK)
+			check_draft(drafts.all);
+		taken += status == WEIR_OK;
+		weir__drafts_fini(&drafts);
+	}
+	CHECK_MSG(taken > 500 && taken < 40000, "%d of 50000", taken);
+}
