@@ -147,7 +147,8 @@ weir__gather_batch(struct sqlite_gather *gather)
 	weir__buf_append(&batch->texts, weir__buf_str(&gather->texts),
 			 gather->texts.len);
 	if (batch->texts.failed) {
-		for (size_t i = 0; i < batch->count; i++)
+		/* The last one takes the batch along. */
+		for (size_t i = 0; i < gather->count; i++)
 			weir__claim_free(&batch->claims[i]);
 		return NULL;
 	}
