@@ -28,10 +28,14 @@
 
 #define PATIENCE_NS (5 * WEIR_MS)
 #define FINISH_MAX  4096
+#define FINISH_FEW  64
 
 uint32_t
 weir__work_ahead(const weir_work *work)
 {
+	/* A store in trouble, or short of memory, is asked for little. */
+	if (work->turn_trouble.on)
+		return 0;
 	if (work->options.prefetch > 0)
 		return work->options.prefetch;
 	return weir__pace_ahead(&work->pace, work->lane.width);
@@ -204,8 +208,8 @@ weir__work_plan(const weir_work *work, const struct weir_work_look *look,
 static bool
 gather_finishes(weir_work *work, struct weir_turn *turn)
 {
-	size_t n =
-		work->pending_len < FINISH_MAX ? work->pending_len : FINISH_MAX;
+	size_t most = work->turn_trouble.on ? FINISH_FEW : FINISH_MAX;
+	size_t n = work->pending_len < most ? work->pending_len : most;
 	struct weir_list *link = work->pending.next;
 	struct weir_finish *finishes;
 	struct weir_finished *finished;
