@@ -10,7 +10,7 @@
  *              journal out as a history of its own, HISTORY.journal
  *
  *      seed=N        of what it does
- *      insert=1      it inserts             work=N     it works, N at once
+ *      insert=N      it inserts N jobs      work=N     it works, N at once
  *      meddle=1      it cancels and looks   alone=1    it works alone
  *      beat=MS dead=MS                      as in weir_work_options
  *      shift=MS      its clock is wrong by so much
@@ -196,7 +196,7 @@ insert_main(void *arg)
 
 	(void)arg;
 	weir__rng_seed(&rng, (uint64_t)seed);
-	for (unsigned n = 0;;) {
+	for (unsigned n = 0; n < (unsigned long)inserts;) {
 		unsigned count = 1 + (unsigned)weir__rng_below(&rng, BATCH);
 		weir_insert jobs[BATCH];
 		weir_inserted rets[BATCH];
