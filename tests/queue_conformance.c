@@ -83,7 +83,7 @@ queue_close(weir_store *store)
 			store->ops->close(store);
 			return;
 		}
-	REQUIRE(false); /* it is a handle of ours */
+	CHECK_MSG(false, "a handle that is not ours");
 }
 
 static void

@@ -242,7 +242,7 @@ do_step(struct session *s, char step)
 		queue_promote(s->store);
 		break;
 	default:
-		REQUIRE(false);
+		CHECK_MSG(false, "%c is no step", step);
 	}
 }
 

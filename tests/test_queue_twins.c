@@ -392,6 +392,9 @@ do_queue_set(void)
 		finished = -1;
 	else if (finished >= 0)
 		pause = -1;
+	/* To ask for nothing is nobody's business. */
+	if (pause < 0 && finished < 0)
+		pause = 0;
 	BOTH(s->ops->queue_set(s, name, pause, finished, &w.error));
 }
 
