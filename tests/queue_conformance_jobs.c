@@ -299,3 +299,24 @@ STORE_TEST(unique_keys, are_given_up_by_a_job_that_ends_without_having_them)
 	CHECK_EQ_INT(queue_look(store, loser)->unique_states, 0);
 	CHECK_EQ_INT(queue_insert(store, &draft).id, holder);
 }
+
+STORE_TEST(unique_keys, are_kept_by_a_job_that_ends_and_need_not_have_them)
+{
+	struct weir_owner *me = queue_enlist(store, "me");
+	struct weir_draft draft = queue_draft("unique");
+	int64_t loser, holder;
+
+	queue_draft_key(&draft, 1, WEIR_UNIQUE_STATES_REQUIRED);
+	loser = queue_put_in(store, me, &draft, WEIR_JOB_RETRYABLE);
+	holder = queue_put_draft(store, &draft);
+	queue_change(store, WEIR_JOB_CANCEL, loser);
+	CHECK_STATE(store, loser, "cancelled");
+	CHECK(queue_look(store, loser)->unique_key);
+	/* It has to have it again, to be tried again. */
+	CHECK_EQ_INT(queue_change(store, WEIR_JOB_RETRY, loser).status,
+		     WEIR_INVAL);
+	queue_change(store, WEIR_JOB_DELETE, holder);
+	CHECK_EQ_INT(queue_change(store, WEIR_JOB_RETRY, loser).status,
+		     WEIR_OK);
+	CHECK_EQ_INT(queue_insert(store, &draft).id, loser);
+}

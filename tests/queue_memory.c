@@ -179,17 +179,23 @@ memory_key_holder(const struct memory_data *data, const unsigned char *key)
 }
 
 void
+memory_key_drop(struct memory_job *job)
+{
+	free(job->unique_key);
+	job->unique_key = NULL;
+	job->row.unique_states = 0;
+}
+
+void
 memory_job_end(struct memory_data *data, struct memory_job *job,
 	       weir_state state, int64_t now_ms)
 {
 	struct memory_job *holder = memory_key_holder(data, job->unique_key);
 
 	weir_assert(WEIR_JOB_STATES_FINAL & WEIR_JOB_STATE_BIT(state));
-	if (holder && holder != job) {
-		free(job->unique_key);
-		job->unique_key = NULL;
-		job->row.unique_states = 0;
-	}
+	if (holder && holder != job &&
+	    (job->row.unique_states & WEIR_JOB_STATE_BIT(state)))
+		memory_key_drop(job);
 	job->row.state = state;
 	job->row.finalized_at_ms = now_ms;
 	job->owner = 0;

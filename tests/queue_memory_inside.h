@@ -95,6 +95,9 @@ void memory_job_delete(struct memory_data *data, struct memory_job *job);
 struct memory_job *memory_key_holder(const struct memory_data *data,
 				     const unsigned char *key);
 
+/* It is not unique any more. */
+void memory_key_drop(struct memory_job *job);
+
 /* After each change of what a job owns: let its row show it. */
 void memory_job_show(struct memory_job *job);
 

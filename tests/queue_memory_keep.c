@@ -242,6 +242,7 @@ promote(struct memory_data *data, struct memory_job *job, int64_t now_ms)
 		job->row.state = WEIR_JOB_AVAILABLE;
 		return;
 	}
+	memory_key_drop(job);
 	note_conflict(job);
 	memory_job_end(data, job, WEIR_JOB_DISCARDED, now_ms);
 }

@@ -210,7 +210,7 @@ struct weir_store_ops {
 	 * jobs, says how many it did, and writes nothing if that is 0.
 	 *
 	 * A unique key may have been taken while its job was in a state that is
-	 * not among its unique_states.  A job that then ends, in whatever way,
+	 * not among its unique_states.  A job that then ends in one that is
 	 * gives its own key up, and is no longer unique.
 	 *
 	 * promote  scheduled and retryable jobs that are due become available;
