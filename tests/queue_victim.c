@@ -179,6 +179,7 @@ init(void)
 	db = open_db();
 	run_sql(db, init_sql);
 	(void)sqlite3_close(db);
+	store = weir_store_close(store);
 }
 
 /* Not faster than others can follow; nobody waits for this. */
@@ -268,14 +269,25 @@ give(const weir_job_row *job, struct weir_rng *rng)
 	return WEIR_FAILED;
 }
 
-/* A connection for each thread; it ends with the process. */
+static pthread_key_t db_key;
+
+static void
+close_db(void *db)
+{
+	(void)sqlite3_close(db);
+}
+
+/* A connection for each thread, which is closed when that ends. */
 static sqlite3 *
 thread_db(void)
 {
-	static _Thread_local sqlite3 *db;
+	sqlite3 *db = pthread_getspecific(db_key);
 
-	if (!db)
+	if (!db) {
 		db = open_db();
+		if (pthread_setspecific(db_key, db) != 0)
+			die("thread", WEIR_NOMEM, NULL);
+	}
 	return db;
 }
 
@@ -599,6 +611,8 @@ main(int argc, char **argv)
 	for (int i = 4; i < argc; i++)
 		set(argv[i]);
 	history = history_open(history_path);
+	if (pthread_key_create(&db_key, close_db) != 0)
+		die("thread", WEIR_NOMEM, NULL);
 	for (size_t i = 0; i < sizeof(roles) / sizeof(*roles); i++)
 		if (!strcmp(roles[i].name, argv[1])) {
 			roles[i].run();
