@@ -70,6 +70,73 @@ STORE_TEST(one_alone, does_not_claim_twice_what_it_runs)
 	CHECK(!queue_claim(store, me, 9));
 }
 
+/* Complete all of them in one turn; each has to be ours. */
+static void
+complete_all(weir_store *store, struct weir_owner *me,
+	     const struct weir_batch *batch)
+{
+	struct weir_finish finishes[32] = {{0}};
+	struct weir_finished finished[32];
+	struct weir_turn turn = {.owner = me,
+				 .finishes = finishes,
+				 .finished = finished,
+				 .finish_count = batch->count};
+
+	REQUIRE(batch->count <= 32);
+	for (size_t i = 0; i < batch->count; i++)
+		finishes[i].claim = &batch->claims[i];
+	queue_turn(store, &turn);
+	for (size_t i = 0; i < batch->count; i++) {
+		CHECK_EQ_INT(finished[i].status, WEIR_OK);
+		CHECK_EQ_INT(finished[i].state, WEIR_JOB_COMPLETED);
+	}
+}
+
+static void
+drop_finished(weir_store *store)
+{
+	weir_error error = {WEIR_OK, 0, ""};
+
+	CHECK_EQ_INT(store->ops->queue_set(store, "default", -1,
+					   WEIR_FINISHED_DROP, &error),
+		     WEIR_OK);
+}
+
+/* Three milliseconds, five jobs in each, claimed six at a time. */
+STORE_TEST(one_alone, goes_on_in_the_middle_of_a_millisecond)
+{
+	struct weir_owner *me = queue_enlist_alone(store, "me");
+	struct weir_batch *batch;
+	int64_t next = 1;
+
+	drop_finished(store);
+	for (int i = 0; i < 15; i++) {
+		queue_now_ms = T0 + i / 5;
+		queue_put(store, "work");
+	}
+	while ((batch = queue_claim(store, me, 6))) {
+		for (size_t i = 0; i < batch->count; i++)
+			CHECK_EQ_INT(batch->claims[i].row.id, next++);
+		complete_all(store, me, batch);
+	}
+	CHECK_EQ_INT(next, 16);
+	for (int64_t id = 1; id < next; id++)
+		CHECK(!queue_find(store, id));
+}
+
+STORE_TEST(one_alone, does_not_go_on_behind_a_clock_that_was_put_back)
+{
+	struct weir_owner *me = queue_enlist_alone(store, "me");
+
+	for (int i = 0; i < 4; i++)
+		queue_put(store, "work");
+	CHECK_STR(queue_batch_ids(queue_claim(store, me, 2)), "1 2");
+	queue_now_ms = T0 - 1;
+	CHECK(!queue_claim(store, me, 2));
+	queue_now_ms = T0;
+	CHECK_STR(queue_batch_ids(queue_claim(store, me, 2)), "3 4");
+}
+
 STORE_TEST(one_alone, gives_back_what_it_has_when_it_leaves)
 {
 	weir_store *other = queue_join(store);

@@ -208,17 +208,30 @@ cursor_of(struct sqlite_alone *alone, const char *queue)
 	return cursor;
 }
 
-#define ALONE_CLAIM(kinds)                                     \
-	"SELECT " SQLITE_CLAIM_COLUMNS " FROM job"             \
-	" WHERE state = 0 AND crashes = 0 AND queue = ?1"      \
-	" AND priority = ?3 AND (scheduled_at, id) > (?5, ?6)" \
-	" AND scheduled_at <= ?2" kinds " ORDER BY scheduled_at, id"
+/*
+ * Behind a place, in two statements: what is due in the same millisecond as the
+ * job there, and what is due later.  As one comparison, (scheduled_at, id) >
+ * (?5, ?6), SQLite would look for the millisecond only and walk through all of
+ * its jobs, which are a million if a million were inserted at once.
+ */
+#define ALONE_CLAIM(where, kinds)                          \
+	"SELECT " SQLITE_CLAIM_COLUMNS " FROM job"         \
+	" WHERE state = 0 AND crashes = 0 AND queue = ?1"  \
+	" AND priority = ?3 AND scheduled_at " where kinds \
+	" ORDER BY scheduled_at, id"
+#define ALONE_CLAIMS(where)                                                  \
+	{                                                                    \
+		ALONE_CLAIM(where, ""),                                      \
+			ALONE_CLAIM(where, " AND kind IN (SELECT value FROM" \
+					   " json_each(?4))"),               \
+			ALONE_CLAIM(where,                                   \
+				    " AND kind NOT IN (SELECT value FROM"    \
+				    " json_each(?4))"),                      \
+	}
 
-static const char *const texts[] = {
-	ALONE_CLAIM(""),
-	ALONE_CLAIM(" AND kind IN (SELECT value FROM json_each(?4))"),
-	ALONE_CLAIM(" AND kind NOT IN (SELECT value FROM json_each(?4))"),
-};
+static const char *const same_texts[] = ALONE_CLAIMS("= ?5 AND id > ?6");
+static const char *const later_texts[] =
+	ALONE_CLAIMS("> ?5 AND scheduled_at <= ?2");
 
 /* By another want of this turn? */
 static bool
@@ -230,14 +243,14 @@ was_gathered(const struct sqlite_gather *gather, int64_t id)
 	return false;
 }
 
-/* Of one priority, from its place on; *place is where it came to. */
+/* By one of the two statements; *place is where it came to. */
 static int
-claim_priority(struct sqlite_turn *t, const struct weir_want *want,
-	       int priority, struct place *place, bool again,
-	       uint32_t *ret_count)
+claim_rows(struct sqlite_turn *t, const struct weir_want *want, bool same,
+	   int priority, struct place *place, bool again, uint32_t *ret_count)
 {
-	sqlite3_stmt *stmt = weir__sqlite_claim_statement(t, SQL_ALONE_CLAIM,
-							  texts, want->queue);
+	sqlite3_stmt *stmt = weir__sqlite_claim_statement(
+		t, same ? SQL_ALONE_SAME : SQL_ALONE_CLAIM,
+		same ? same_texts : later_texts, want->queue);
 	weir_job_row row;
 	int code = SQLITE_DONE;
 
@@ -245,7 +258,8 @@ claim_priority(struct sqlite_turn *t, const struct weir_want *want,
 		return sqlite3_extended_errcode(t->conn->db);
 	(void)sqlite3_bind_int(stmt, 3, priority);
 	(void)sqlite3_bind_int64(stmt, 5, place->scheduled_at);
-	(void)sqlite3_bind_int64(stmt, 6, place->id);
+	if (same)
+		(void)sqlite3_bind_int64(stmt, 6, place->id);
 	while (*ret_count < want->count &&
 	       (code = sqlite3_step(stmt)) == SQLITE_ROW) {
 		weir__sqlite_claim_row(stmt, want->queue, &row);
@@ -262,6 +276,24 @@ claim_priority(struct sqlite_turn *t, const struct weir_want *want,
 	}
 	(void)sqlite3_reset(stmt);
 	return code == SQLITE_ROW || code == SQLITE_DONE ? SQLITE_OK : code;
+}
+
+/* Of one priority, from its place on. */
+static int
+claim_priority(struct sqlite_turn *t, const struct weir_want *want,
+	       int priority, struct place *place, bool again,
+	       uint32_t *ret_count)
+{
+	int code = SQLITE_OK;
+
+	/* The clock may have been put back since. */
+	if (place->id > 0 && place->scheduled_at <= t->now_ms)
+		code = claim_rows(t, want, true, priority, place, again,
+				  ret_count);
+	if (code == SQLITE_OK && *ret_count < want->count)
+		code = claim_rows(t, want, false, priority, place, again,
+				  ret_count);
+	return code;
 }
 
 static int
