@@ -74,3 +74,40 @@ const struct queue_stores queue_stores = {
 	.jobs = UNDER_TSAN ? 10000 : 100000,
 	.stride = UNDER_TSAN ? 16 : 4,
 };
+
+/* Jobs that are completed along job_claim, and one that is elsewhere by now. */
+STORE_TEST(one_alone, ends_a_job_that_was_given_another_place_by_hand)
+{
+	struct weir_owner *me = queue_enlist_alone(store, "me");
+	struct weir_finish finishes[6] = {{0}};
+	struct weir_finished finished[6];
+	struct weir_turn turn = {.owner = me,
+				 .finishes = finishes,
+				 .finished = finished,
+				 .finish_count = 6};
+	weir_error error = {WEIR_OK, 0, ""};
+	struct weir_batch *batch;
+	sqlite3 *db = NULL;
+
+	CHECK_EQ_INT(store->ops->queue_set(store, "default", -1,
+					   WEIR_FINISHED_DROP, &error),
+		     WEIR_OK);
+	for (int i = 0; i < 6; i++)
+		queue_put(store, "work");
+	batch = queue_claim(store, me, 6);
+	REQUIRE(batch && batch->count == 6);
+	REQUIRE(sqlite3_open(path, &db) == SQLITE_OK);
+	CHECK_EQ_INT(sqlite3_exec(db,
+				  "UPDATE job SET priority = 3 WHERE id = 4;"
+				  "DELETE FROM job WHERE id = 5",
+				  NULL, NULL, NULL),
+		     SQLITE_OK);
+	sqlite3_close(db);
+	for (int i = 0; i < 6; i++)
+		finishes[i].claim = &batch->claims[i];
+	queue_turn(store, &turn);
+	for (int i = 0; i < 6; i++) {
+		CHECK_EQ_INT(finished[i].status, i == 4 ? WEIR_STALE : WEIR_OK);
+		CHECK(!queue_find(store, i + 1));
+	}
+}
