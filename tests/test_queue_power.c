@@ -19,9 +19,13 @@ struct power {
 	char folder[SCRATCH_MAX], image[SCRATCH_MAX + 8];
 	char path[SCRATCH_MAX + 16], image_path[SCRATCH_MAX + 24];
 	struct driver driver;
-	struct weir_rng rng;
+	struct weir_rng own_rng; /* the test's thread's */
 	unsigned one_in, allowed;
-	uint64_t images, dirty, bad, keeps[CRASH_KEEPS];
+	_Atomic uint64_t images;
+
+	/* the hook's, which is on one thread at a time */
+	struct weir_rng rng;
+	uint64_t dirty, bad, keeps[CRASH_KEEPS];
 	uint64_t wrongs[LEDGER_WRONGS];
 };
 
@@ -46,7 +50,7 @@ on_call(void *user)
 	keep = (enum crash_keep)weir__rng_below(&p->rng, CRASH_KEEPS);
 	scratch_empty(p->image);
 	crash_vfs_image(p->image, keep, &p->rng);
-	p->images++;
+	atomic_fetch_add(&p->images, 1);
 	p->keeps[keep]++;
 	p->dirty += crash_vfs_unsynced() > 0;
 	p->bad += !ledger_judge(&p->driver.ledger, p->image_path, true,
@@ -63,6 +67,7 @@ power_begin(struct power *p, uint64_t seed)
 		       p->image);
 	REQUIRE(mkdir(p->image, 0700) == 0);
 	weir__rng_seed(&p->rng, seed);
+	weir__rng_seed(&p->own_rng, seed + 2);
 	p->driver = (struct driver){.path = p->path, .jobs_max = 150};
 	driver_begin(&p->driver, seed + 1);
 	crash_vfs_watch(p->folder, on_call, p);
@@ -86,16 +91,17 @@ power_life(struct power *p, uint64_t seed, uint64_t images,
 
 	power_begin(p, seed);
 	d->durability = durability;
-	d->alone = weir__rng_below(&p->rng, 3) == 0;
-	d->inserters = (unsigned)weir__rng_below(&p->rng, 3);
+	d->alone = weir__rng_below(&p->own_rng, 3) == 0;
+	d->inserters = (unsigned)weir__rng_below(&p->own_rng, 3);
 	p->one_in = d->inserters ? 20 : 8;
 	while (room && p->images < images) {
-		unsigned steps = 20 + (unsigned)weir__rng_below(&p->rng, 30);
+		unsigned steps =
+			20 + (unsigned)weir__rng_below(&p->own_rng, 30);
 
 		REQUIRE(driver_open(d));
 		while (room && steps-- > 0)
 			room = driver_step(d);
-		driver_close(d, weir__rng_below(&p->rng, 2));
+		driver_close(d, weir__rng_below(&p->own_rng, 2));
 	}
 	CHECK_MSG(atomic_load(&d->failures) == 0, "%s", d->error.message);
 	power_end(p);
@@ -107,7 +113,7 @@ power_run(struct power *p, uint64_t images, weir_durability durability)
 	uint64_t lives = 0;
 
 	while (p->images < images)
-		power_life(p, test_seed() + 2 * lives++, images, durability);
+		power_life(p, test_seed() + 3 * lives++, images, durability);
 	printf("# %s: %" PRIu64 " images of %" PRIu64 " databases, %" PRIu64
 	       " with something unsynced; none/all/prefix/subset %" PRIu64
 	       "/%" PRIu64 "/%" PRIu64 "/%" PRIu64 "\n",
