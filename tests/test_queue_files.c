@@ -301,6 +301,47 @@ TEST(versions, keep_the_jobs_that_are_there)
 	end();
 }
 
+static bool
+see_pending(const weir_queue_row *row, void *user)
+{
+	*(uint64_t *)user += row->counts[WEIR_JOB_PENDING];
+	return true;
+}
+
+/* SQLite would sort them all in memory. */
+TEST(queues, are_counted_in_little_memory)
+{
+	weir_insert jobs[100];
+	weir_error error = {WEIR_OK, 0, ""};
+	uint64_t count = 0;
+	sqlite3_int64 before;
+	weir_store *store;
+
+	begin();
+	store = open_store();
+	for (int i = 0; i < 100; i++) {
+		weir_insert_init(&jobs[i]);
+		jobs[i].kind = "work";
+		jobs[i].queue = i % 2 ? "odd" : "even";
+		jobs[i].pending = true;
+	}
+	for (int i = 0; i < 200; i++)
+		REQUIRE(weir_store_insert(store, jobs, 100, NULL, NULL,
+					  &error) == WEIR_OK);
+	/* Once, so that what it reads is in the cache. */
+	CHECK_EQ_INT(weir_store_queues(store, see_pending, &count, &error),
+		     WEIR_OK);
+	CHECK_EQ_INT(count, 20000);
+	before = sqlite3_memory_used();
+	(void)sqlite3_memory_highwater(1);
+	CHECK_EQ_INT(weir_store_queues(store, see_pending, &count, &error),
+		     WEIR_OK);
+	CHECK_MSG(sqlite3_memory_highwater(0) - before < 256 * 1024,
+		  "%lld bytes", sqlite3_memory_highwater(0) - before);
+	weir_store_close(store);
+	end();
+}
+
 #define MAKERS 6
 
 static void *

@@ -1,60 +1,160 @@
 /*
  * Queues: how many jobs they have, whether they are paused, and what becomes
  * of their completed jobs.
+ *
+ * Design.  What waits is counted along job_claim, without a look at the jobs.
+ * The rest has no index by queue, and SQLite would sort all of it in memory to
+ * group it, which is a hundred bytes for each job that is kept; so these rows
+ * are counted one by one here, in what is there for each queue.
  */
 #include "queue/sqlite.h"
 
 #include "base/assert.h"
 
-#define COUNT(state) ", ifnull(sum(n) FILTER (WHERE s = " #state "), 0)"
+#include <stdlib.h>
 
-/*
- * What waits is counted along job_claim, without a look at the jobs; a join of
- * queues and jobs would read all jobs for each queue.
- */
+/* Queues by name, so that one can be looked for; names are ours. */
+struct queues {
+	weir_queue_row *all;
+	size_t count, cap;
+};
+
 static const char queues_text[] =
-	"WITH counts AS (SELECT queue AS q, 0 AS s, count(*) AS n FROM job"
-	"  WHERE state = 0 AND crashes = 0 GROUP BY queue"
-	" UNION ALL SELECT queue, state, count(*) FROM job"
-	"  WHERE " SQLITE_IN_MARK " GROUP BY queue, state)"
-	" SELECT name, created_at, paused_at, finished" COUNT(0) COUNT(1)
-		COUNT(2) COUNT(3) COUNT(4) COUNT(5) COUNT(6)
-			COUNT(7) " FROM queue LEFT JOIN counts ON q = name"
-				 " GROUP BY name ORDER BY name";
+	"SELECT name, created_at, paused_at, finished FROM queue ORDER BY name";
+static const char counts_text[] =
+	"SELECT queue, 0, count(*) FROM job"
+	" WHERE state = 0 AND crashes = 0 GROUP BY queue"
+	" UNION ALL SELECT queue, state, 1 FROM job WHERE " SQLITE_IN_MARK;
+
+static void
+queues_fini(struct queues *queues)
+{
+	for (size_t i = 0; i < queues->count; i++)
+		free((char *)(uintptr_t)queues->all[i].name);
+	free(queues->all);
+}
+
+static weir_queue_row *
+add_row(struct queues *queues, const char *name)
+{
+	weir_queue_row *all = queues->all;
+
+	if (queues->count == queues->cap) {
+		queues->cap = queues->cap > 0 ? queues->cap * 2 : 16;
+		all = realloc(all, queues->cap * sizeof(*all));
+		if (!all)
+			return NULL;
+		queues->all = all;
+	}
+	all += queues->count;
+	memset(all, 0, sizeof(*all));
+	all->name = strdup(name ? name : "");
+	if (!all->name)
+		return NULL;
+	queues->count++;
+	return all;
+}
+
+static int
+read_queues(struct sqlite_conn *conn, struct queues *queues)
+{
+	sqlite3_stmt *stmt = weir__sql(conn, SQL_QUEUES, queues_text);
+	int code;
+
+	if (!stmt)
+		return sqlite3_extended_errcode(conn->db);
+	while ((code = sqlite3_step(stmt)) == SQLITE_ROW) {
+		weir_queue_row *queue = add_row(
+			queues, (const char *)sqlite3_column_text(stmt, 0));
+
+		if (!queue) {
+			code = SQLITE_NOMEM;
+			break;
+		}
+		queue->created_at_ms = sqlite3_column_int64(stmt, 1);
+		queue->paused_at_ms = sqlite3_column_int64(stmt, 2);
+		queue->finished =
+			weir__sqlite_policy(sqlite3_column_int(stmt, 3));
+	}
+	(void)sqlite3_reset(stmt);
+	return code == SQLITE_DONE ? SQLITE_OK : code;
+}
+
+static int
+compare(const void *name, const void *queue)
+{
+	return strcmp(name, ((const weir_queue_row *)queue)->name);
+}
+
+/* NULL: jobs of a queue that has no row are nobody's. */
+static weir_queue_row *
+find(const struct queues *queues, weir_queue_row *last, const char *name)
+{
+	/* Mostly it is that of the job before. */
+	if (last && strcmp(last->name, name) == 0)
+		return last;
+	return queues->count > 0 ? bsearch(name, queues->all, queues->count,
+					   sizeof(queues->all[0]), compare)
+				 : NULL;
+}
+
+static int
+read_counts(struct sqlite_conn *conn, struct queues *queues)
+{
+	sqlite3_stmt *stmt = weir__sql(conn, SQL_QUEUE_COUNTS, counts_text);
+	weir_queue_row *queue = NULL;
+	int code;
+
+	if (!stmt)
+		return sqlite3_extended_errcode(conn->db);
+	while ((code = sqlite3_step(stmt)) == SQLITE_ROW) {
+		const char *name = (const char *)sqlite3_column_text(stmt, 0);
+		int64_t state = sqlite3_column_int64(stmt, 1);
+
+		queue = find(queues, queue, name ? name : "");
+		if (queue && state >= 0 && state < 8)
+			queue->counts[state] +=
+				(uint64_t)sqlite3_column_int64(stmt, 2);
+	}
+	(void)sqlite3_reset(stmt);
+	return code == SQLITE_DONE ? SQLITE_OK : code;
+}
+
+/* Both as of one moment. */
+static int
+read_all(struct sqlite_conn *conn, struct queues *queues)
+{
+	int code = sqlite3_exec(conn->db, "BEGIN", NULL, NULL, NULL);
+
+	if (code != SQLITE_OK)
+		return code;
+	code = read_queues(conn, queues);
+	if (code == SQLITE_OK)
+		code = read_counts(conn, queues);
+	/* Nothing was written, so it does not matter how it ends. */
+	(void)sqlite3_exec(conn->db, "ROLLBACK", NULL, NULL, NULL);
+	return code;
+}
 
 weir_status
 weir__sqlite_queues(weir_store *store, weir_queue_row_fn *row, void *user,
 		    weir_error *reterr)
 {
 	struct weir_sqlite *sqlite = weir__sqlite_of(store);
-	struct sqlite_conn *conn = &sqlite->reader;
+	struct queues queues = {NULL, 0, 0};
 	weir_status status = WEIR_OK;
-	sqlite3_stmt *stmt;
-	bool on = true;
-	int code = SQLITE_DONE;
+	int code;
 
 	weir__mutex_lock(&sqlite->read_mu);
-	stmt = weir__sql(conn, SQL_QUEUES, queues_text);
-	if (!stmt)
-		code = sqlite3_extended_errcode(conn->db);
-	while (stmt && on && (code = sqlite3_step(stmt)) == SQLITE_ROW) {
-		weir_queue_row queue = {
-			.name = (const char *)sqlite3_column_text(stmt, 0),
-			.created_at_ms = sqlite3_column_int64(stmt, 1),
-			.paused_at_ms = sqlite3_column_int64(stmt, 2),
-			.finished = weir__sqlite_policy(
-				sqlite3_column_int(stmt, 3)),
-		};
-
-		for (int i = 0; i < 8; i++)
-			queue.counts[i] =
-				(uint64_t)sqlite3_column_int64(stmt, 4 + i);
-		on = row(&queue, user);
-	}
-	(void)sqlite3_reset(stmt);
-	if (code != SQLITE_DONE && code != SQLITE_ROW)
-		status = weir__sqlite_failed(conn, code, "cannot read", reterr);
+	code = read_all(&sqlite->reader, &queues);
+	if (code != SQLITE_OK)
+		status = weir__sqlite_failed(&sqlite->reader, code,
+					     "cannot read", reterr);
+	for (size_t i = 0; status == WEIR_OK && i < queues.count; i++)
+		if (!row(&queues.all[i], user))
+			break;
 	weir__mutex_unlock(&sqlite->read_mu);
+	queues_fini(&queues);
 	return status;
 }
 
