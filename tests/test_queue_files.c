@@ -269,6 +269,9 @@ TEST(versions, are_the_same_whichever_way_they_are_reached)
 		free(back);
 		free(forward[i]);
 	}
+	/* And all the way back it is as good as new. */
+	migrate(0);
+	weir_store_close(open_store());
 	end();
 }
 

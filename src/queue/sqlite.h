@@ -193,39 +193,38 @@ struct weir_sqlite {
 	struct weir_store base;
 
 	/* fixed at creation */
-	char path[PATH_MAX], bell_path[PATH_MAX + 8];
-	weir_durability durability;
 	int64_t busy_ns;
-	int bell_fd;
 	dev_t device;
 	ino_t inode;
+	weir_durability durability;
+	int bell_fd;
+	char path[PATH_MAX], bell_path[PATH_MAX + 8];
 
 	/* the writer's thread's, once that runs */
 	struct sqlite_conn writer, checkpointer;
 	struct sqlite_gather gather;
 	struct sqlite_endings endings;
-	bool full_sync; /* synchronous is FULL just now */
-	int wal_frames; /* in the WAL after the last commit */
-	bool uncovered; /* and behind it one that has failed */
-	bool committing;
 	/* Of claims in memory: the latest so far, and when the first was that
 	 * who works it alone just now may have. */
 	int64_t alone_last_ms, alone_first_ms;
+	int wal_frames; /* in the WAL after the last commit */
+	bool uncovered; /* and behind it one that has failed */
+	bool full_sync; /* synchronous is FULL just now */
+	bool committing;
 
 	/* guarded by read_mu */
-	struct weir_mutex read_mu;
 	struct sqlite_conn reader;
+	struct weir_mutex read_mu;
 
 	/* guarded by queue_mu */
 	struct weir_mutex queue_mu;
-	struct weir_list requests;
+	struct weir_list requests, workers;
 	bool closing, asleep;
-	struct weir_list workers;
 
 	/* The writer waits here for requests; whoever adds one signals. */
+	bool has_thread;
 	struct weir_park bell;
 	struct weir_thread thread;
-	bool has_thread;
 };
 
 static inline struct weir_sqlite *

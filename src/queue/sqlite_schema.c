@@ -187,7 +187,9 @@ read_header(struct sqlite_conn *conn, int *ret)
 	if (code == SQLITE_OK)
 		code = read_number(conn, "PRAGMA user_version", &version);
 	if (code == SQLITE_OK)
-		code = read_number(conn, "SELECT count(*) FROM sqlite_schema",
+		code = read_number(conn,
+				   "SELECT count(*) FROM sqlite_schema"
+				   " WHERE name NOT LIKE 'sqlite_%'",
 				   &objects);
 	if (application == SQLITE_APPLICATION_ID && version > 0)
 		*ret = (int)version;

@@ -102,10 +102,13 @@ worker_free(struct sqlite_worker *worker)
 void
 weir__sqlite_drop_workers(struct weir_sqlite *store)
 {
-	struct weir_list *l;
+	struct weir_list *l = store->workers.next, *next;
 
-	while ((l = weir__list_pop(&store->workers)))
+	for (; l != &store->workers; l = next) {
+		next = l->next;
 		worker_free(weir_container_of(l, struct sqlite_worker, link));
+	}
+	weir__list_init(&store->workers);
 }
 
 static weir_status
