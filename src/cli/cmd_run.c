@@ -235,7 +235,8 @@ static const struct weir_command_section sections[] = {
 	{"QUEUE",
 	 "With `--queue` each command becomes a job of the kind `weir.run` in "
 	 "a store, and `weir work NAME` runs it, in this or any other process "
-	 "on this machine.  What is printed is the job's id.  `--retries` and "
+	 "on this machine.  What is printed is the job's id.  `--retries` "
+	 "(without it a job has 25 attempts, as durable jobs have) and "
 	 "`--timeout` go along with it; how many run at once, and what becomes "
 	 "of their output, is the worker's to say, and such options are "
 	 "refused.\n"

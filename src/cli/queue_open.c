@@ -171,6 +171,15 @@ try_next(struct weir_cli *cli, const char *db, const weir_error *error)
 	}
 }
 
+/* How much of it may be shown: up to what comes behind "postgres://". */
+static size_t
+shown_len(const char *db)
+{
+	const char *scheme = strstr(db, "://");
+
+	return scheme ? (size_t)(scheme - db) + 3 : strlen(db);
+}
+
 int
 weir__queue_failed(struct weir_cli *cli, const char *db, const char *what,
 		   const weir_error *error)
@@ -179,11 +188,12 @@ weir__queue_failed(struct weir_cli *cli, const char *db, const char *what,
 
 	if (status == WEIR_NOMEM)
 		return weir__queue_no_memory(cli);
-	weir__cli_error(cli, what, "%s (%s)",
+	/* A url of another kind may hold a password. */
+	weir__cli_error(cli, what, "%s (%.*s)",
 			status == WEIR_NOTFOUND ? "there is none"
 			: error->message[0]     ? error->message
 						: weir_status_message(status),
-			db);
+			(int)shown_len(db), db);
 	try_next(cli, db, error);
 	return status == WEIR_INVAL ? WEIR_EXIT_USAGE : WEIR_EXIT_FAILURE;
 }

@@ -75,7 +75,10 @@ take_options(struct queueing *q)
 	weir_insert_init(&q->template);
 	q->template.kind = "weir.run";
 	q->template.queue = o->queue;
-	q->template.max_attempts = (uint32_t)o->retries + 1;
+	/* Unless somebody says so, one attempt would be too few: a worker
+	 * that is killed takes one with it. */
+	if (weir__option_source(q->run->cli, "retries") != WEIR_FROM_DEFAULT)
+		q->template.max_attempts = (uint32_t)o->retries + 1;
 	q->template.timeout_ns =
 		o->timeout_ns == WEIR_FOREVER ? 0 : o->timeout_ns;
 	return status < 0 ? weir__batch_check(q->run->cli, &q->template, true)

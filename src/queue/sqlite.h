@@ -380,10 +380,9 @@ int weir__sqlite_finish_single(struct sqlite_turn *t,
 			       struct weir_finished *ret);
 int weir__sqlite_claim_all(struct sqlite_turn *t);
 /* Bound but for its third parameter; texts: any kind, some, all but some. */
-sqlite3_stmt *weir__sqlite_claim_statement(struct sqlite_turn *t,
-					   enum sqlite_sql sql,
-					   const char *const texts[3],
-					   const char *queue);
+int weir__sqlite_claim_statement(struct sqlite_turn *t, enum sqlite_sql sql,
+				 const char *const texts[3], const char *queue,
+				 sqlite3_stmt **ret);
 /* Of a number that was read: a policy there is, or else the one that loses
  * nothing. */
 static inline weir_finished_policy

@@ -248,14 +248,15 @@ static int
 claim_rows(struct sqlite_turn *t, const struct weir_want *want, bool same,
 	   int priority, struct place *place, bool again, uint32_t *ret_count)
 {
-	sqlite3_stmt *stmt = weir__sqlite_claim_statement(
-		t, same ? SQL_ALONE_SAME : SQL_ALONE_CLAIM,
-		same ? same_texts : later_texts, want->queue);
+	sqlite3_stmt *stmt = NULL;
 	weir_job_row row;
-	int code = SQLITE_DONE;
+	int code = weir__sqlite_claim_statement(
+		t, same ? SQL_ALONE_SAME : SQL_ALONE_CLAIM,
+		same ? same_texts : later_texts, want->queue, &stmt);
 
-	if (!stmt)
-		return sqlite3_extended_errcode(t->conn->db);
+	if (code != SQLITE_OK)
+		return code;
+	code = SQLITE_DONE;
 	(void)sqlite3_bind_int(stmt, 3, priority);
 	(void)sqlite3_bind_int64(stmt, 5, place->scheduled_at);
 	if (same)

@@ -89,42 +89,49 @@ put_kinds(const struct weir_turn *turn, struct weir_buf *buf)
 	return !buf->failed;
 }
 
-sqlite3_stmt *
+/* The fourth parameter, if the text has one. */
+static int
+bind_kinds(sqlite3_stmt *stmt, const struct weir_turn *turn)
+{
+	struct weir_buf kinds = {0};
+	int code = SQLITE_NOMEM;
+
+	if (put_kinds(turn, &kinds))
+		code = sqlite3_bind_text(stmt, 4, kinds.data, (int)kinds.len,
+					 SQLITE_TRANSIENT);
+	weir__buf_fini(&kinds);
+	return code;
+}
+
+int
 weir__sqlite_claim_statement(struct sqlite_turn *t, enum sqlite_sql sql,
-			     const char *const texts[3], const char *queue)
+			     const char *const texts[3], const char *queue,
+			     sqlite3_stmt **ret)
 {
 	unsigned which = which_kinds(t->turn);
 	sqlite3_stmt *stmt =
 		weir__sql(t->conn, sql + (enum sqlite_sql)which, texts[which]);
-	struct weir_buf kinds = {0};
 
 	if (!stmt)
-		return NULL;
+		return sqlite3_extended_errcode(t->conn->db);
+	*ret = stmt;
 	weir__sql_bind_text(stmt, 1, queue, strlen(queue));
 	(void)sqlite3_bind_int64(stmt, 2, t->now_ms);
-	if (which > 0) {
-		/* Without memory nothing is among these kinds. */
-		if (!put_kinds(t->turn, &kinds))
-			weir__buf_reset(&kinds);
-		(void)sqlite3_bind_text(stmt, 4, weir__buf_str(&kinds),
-					(int)kinds.len, SQLITE_TRANSIENT);
-		weir__buf_fini(&kinds);
-	}
-	return stmt;
+	return which > 0 ? bind_kinds(stmt, t->turn) : SQLITE_OK;
 }
 
 static int
 claim_from(struct sqlite_turn *t, bool suspects, const char *queue,
 	   uint32_t count, uint32_t *ret_count)
 {
-	sqlite3_stmt *stmt = weir__sqlite_claim_statement(
-		t, suspects ? SQL_CLAIM_SUSPECT : SQL_CLAIM,
-		suspects ? suspect_texts : claim_texts, queue);
+	sqlite3_stmt *stmt = NULL;
 	weir_job_row row;
-	int code = SQLITE_OK;
+	int code = weir__sqlite_claim_statement(
+		t, suspects ? SQL_CLAIM_SUSPECT : SQL_CLAIM,
+		suspects ? suspect_texts : claim_texts, queue, &stmt);
 
-	if (!stmt)
-		return sqlite3_extended_errcode(t->conn->db);
+	if (code != SQLITE_OK)
+		return code;
 	/* Alone, those that we run are among them. */
 	(void)sqlite3_bind_int64(stmt, 3, t->alone ? -1 : (int64_t)count);
 	while (code == SQLITE_OK && *ret_count < count &&

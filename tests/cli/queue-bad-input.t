@@ -383,5 +383,7 @@ chmod 755 readonly
 refused 2 'no store of that kind in this build, "postgres:"' 'weir jobs --db jobs.db' \
 	jobs --db postgres://db/app
 refused 2 'no store of that kind' '' db check --db postgres://db/app
+weir jobs --db postgres://user:secret@db/app
+check 'a password is not repeated' sh -c "! grep -q secret $err"
 
 done_testing

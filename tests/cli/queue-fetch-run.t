@@ -55,7 +55,7 @@ expect_status 0
 expect_out "$tmp/sub
  63 ff 64"
 mkdir gone
-weir run --queue gone --chdir gone true ::: a
+weir run --queue gone --retries 0 --chdir gone true ::: a
 rmdir gone
 weir work gone --until-empty
 expect_status 123
