@@ -5,11 +5,11 @@
  * at a time; but a job that is claimed and waits is kept from other workers,
  * and held up when we stop.  The rule: claim as many ahead of what runs as
  * the lane gets through in 50 ms (or in twice the time of a visit, up to a
- * second, where the store is slow), and never more than 4096:
+ * second, where the store is slow), and never more than 3072:
  *
  *      ahead = width * 50 ms / what a job takes
  *
- * With 16 slots that is 4096 for jobs below 0.2 ms, 80 for 10 ms, 8 for 100 ms
+ * With 16 slots that is 3072 for jobs below 0.26 ms, 80 for 10 ms, 8 for 100 ms
  * and nothing for a second.  While no job has ended, it is nothing.
  *
  * Counting what ended in the last 50 ms instead was rejected: a lane that is
@@ -20,7 +20,7 @@
 
 #include <stdint.h>
 
-#define WEIR_AHEAD_MAX 4096
+#define WEIR_AHEAD_MAX 3072
 
 /* Jobs that have ended, and how long they took altogether. */
 struct weir_pace_sample {

@@ -180,9 +180,13 @@ open_reader(struct weir_sqlite *store, const weir_store_options *options,
 							 : SQLITE_OPEN_READONLY,
 						  store->busy_ns, reterr);
 
-	if (status == WEIR_OK && options->read_only &&
-	    sqlite3_exec(store->reader.db, "PRAGMA query_only = ON", NULL, NULL,
-			 NULL) != SQLITE_OK)
+	/* It reads from one end to the other: a large cache is of no use. */
+	if (status == WEIR_OK &&
+	    sqlite3_exec(store->reader.db,
+			 options->read_only ? "PRAGMA cache_size = -500;"
+					      "PRAGMA query_only = ON"
+					    : "PRAGMA cache_size = -500",
+			 NULL, NULL, NULL) != SQLITE_OK)
 		status = weir__sqlite_failed(
 			&store->reader,
 			sqlite3_extended_errcode(store->reader.db),

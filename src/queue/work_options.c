@@ -37,7 +37,7 @@ copy_options(weir_work *work, const weir_work_options *theirs,
 	if (o->workers > WEIR_POOL_WORKERS_MAX)
 		return bad(reterr, "more workers than there can be");
 	if (o->prefetch > WEIR_AHEAD_MAX)
-		return bad(reterr, "a prefetch of more than 4096");
+		return bad(reterr, "a prefetch of more than 3072");
 	if (o->unknown != WEIR_UNKNOWN_LEAVE && o->unknown != WEIR_UNKNOWN_FAIL)
 		return bad(reterr, "no such way with unknown kinds");
 	if ((o->queue_count > 0 && !o->queues) ||
