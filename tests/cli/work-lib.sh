@@ -50,8 +50,8 @@ is_up() {
 
 start_work() {
 	: >"$tmp/work.err"
-	# A shell has its background ignore these two.
-	start env --default-signal=INT,QUIT "$mark" "$WEIR" work "$@" \
+	# A shell has its background ignore the first two, nohup the third.
+	start env --default-signal=INT,QUIT,HUP "$mark" "$WEIR" work "$@" \
 		</dev/null >"$tmp/work.out" 2>"$tmp/work.err"
 	run_line="weir work $*"
 	wait_for 10 is_up || not_ok 'a worker is up' "$(cat "$tmp/work.err")"
