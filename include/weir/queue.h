@@ -292,7 +292,8 @@ typedef struct weir_inserted {
  * hardly more than one.  The array's stride is the size of its first element,
  * which is the size of all.  None at all is fine.
  *
- * Waits:   for the disk; while the request has not begun, until ctx is done.
+ * Waits:   for the disk, and for other programs up to busy_ns.  If ctx is
+ *          done by the time that its turn has come, it is not done.
  * Threads: any.
  * Owns:    nothing; all texts are copied.  rets (count of them; NULL is fine)
  *          is written with WEIR_OK only, in the order of inserts.
@@ -447,7 +448,8 @@ typedef struct weir_job_changed {
 /*
  * Do that to each of these jobs, in one commit.
  *
- * Waits:   for the disk; while the request has not begun, until ctx is done.
+ * Waits:   for the disk, and for other programs up to busy_ns.  If ctx is
+ *          done by the time that its turn has come, it is not done.
  * Threads: any.
  * Owns:    rets (count of them; NULL is fine) is written with WEIR_OK only.
  * Returns: WEIR_OK (see rets), WEIR_INVAL, WEIR_BUSY, WEIR_CANCELED,

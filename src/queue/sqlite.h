@@ -30,8 +30,6 @@ enum sqlite_sql {
 	SQL_BEGIN,
 	SQL_COMMIT,
 	SQL_ROLLBACK,
-	SQL_SYNC_FULL,
-	SQL_SYNC_NORMAL,
 	SQL_IDS,
 	SQL_INSERT_SAME,
 	SQL_INSERT_PLAIN,
@@ -68,7 +66,6 @@ enum sqlite_sql {
 	SQL_ARCHIVE_ONE,
 	SQL_DROP_ONE,
 	SQL_CANCELS,
-	SQL_CANCEL_LAST,
 	SQL_NOTE_ADD,
 	SQL_NOTE_DELETE,
 	SQL_NOTES,
@@ -81,15 +78,14 @@ enum sqlite_sql {
 	SQL_CLIENTS,
 	SQL_RELEASE_ALL,
 	SQL_PROMOTE_LOOK,
-	SQL_PROMOTE_NEXT,
 	SQL_PROMOTE,
 	SQL_PROMOTE_CLASH,
 	SQL_RESCUE_GUARD,
 	SQL_RESCUE,
 	SQL_RESCUE_LEFT,
-	SQL_CLEAN_LOOK,
 	SQL_CLEAN,
 	SQL_CLEAN_CANCELS,
+	SQL_CLEAN_CANCELS_LOOK,
 	SQL_LIST_DOWN,
 	SQL_LIST_UP,
 	SQL_LIST_ONE,
@@ -244,7 +240,7 @@ weir_status weir__sqlite_use_wal(struct sqlite_conn *conn, weir_error *reterr);
  * Somebody else has the lock: wait a little, longer each time.  0: that was
  * long enough.  conn is a struct sqlite_conn; the shape is SQLite's.
  */
-int weir__sqlite_on_busy(void *conn, int tries);
+int weir__sqlite_on_busy(void *arg, int tries);
 
 /*
  * Open a connection to path.  flags: SQLITE_OPEN_...  Sets everything that
@@ -272,6 +268,8 @@ int weir__sql_run(struct sqlite_conn *conn, enum sqlite_sql sql,
 /* A text that may be absent (NULL). */
 void weir__sql_bind_text(sqlite3_stmt *stmt, int at, const char *text,
 			 size_t len);
+/* A text of a row; "" for none, and where there was no memory for it. */
+const char *weir__sql_text(sqlite3_stmt *stmt, int at);
 /* An integer, or NULL for 0. */
 void weir__sql_bind_some(sqlite3_stmt *stmt, int at, int64_t value);
 
@@ -452,10 +450,17 @@ weir_status weir__sqlite_clients(weir_store *store, weir_client_fn *row,
 				 void *user, weir_error *reterr);
 /* Those that have not left: from now on they are as good as dead. */
 void weir__sqlite_drop_workers(struct weir_sqlite *store);
-struct sqlite_worker *weir__sqlite_worker(struct weir_sqlite *store,
-					  int64_t id);
+/* What it has in memory if it works alone; else NULL. */
+struct sqlite_alone *weir__sqlite_alone_of(struct weir_sqlite *store,
+					   int64_t id);
 
 /* In sqlite_upkeep.c. */
+
+/* One number, by the reader; *ret stays as it is if there is none. */
+weir_status weir__sqlite_read_number(struct weir_sqlite *store,
+				     enum sqlite_sql sql, const char *text,
+				     int64_t parameter, int64_t *ret,
+				     weir_error *reterr);
 
 weir_status weir__sqlite_promote(weir_store *store, uint32_t limit,
 				 uint32_t *ret_count, int64_t *ret_next_ms,

@@ -500,7 +500,7 @@ weir__alone_settle(struct sqlite_conn *conn, int64_t now_ms,
 	       (code = sqlite3_step(notes)) == SQLITE_ROW) {
 		const char *jobs = sqlite3_column_blob(notes, 0);
 		int len = sqlite3_column_bytes(notes, 0);
-		const char *who = (const char *)sqlite3_column_text(notes, 1);
+		const char *who = weir__sql_text(notes, 1);
 
 		code = SQLITE_OK;
 		for (int at = 0; code == SQLITE_OK && at + ENTRY <= len;

@@ -11,6 +11,8 @@
 
 #include "base/assert.h"
 
+#include <stdlib.h>
+
 struct change {
 	weir_job_action action;
 	const int64_t *ids;
@@ -179,11 +181,22 @@ weir__sqlite_change(weir_store *store, weir_job_action action,
 		    const int64_t *ids, size_t count, weir_job_changed *rets,
 		    weir_ctx *ctx, weir_error *reterr)
 {
+	/* The caller's are not written unless it is committed. */
+	weir_job_changed *done =
+		rets && count > 0 ? calloc(count, sizeof(*done)) : NULL;
 	struct change change = {
-		.action = action, .ids = ids, .count = count, .rets = rets};
+		.action = action, .ids = ids, .count = count, .rets = done};
 	struct sqlite_request request = {
 		.run = run_change, .arg = &change, .ctx = ctx, .durable = true};
+	weir_status status;
 
 	weir_assert(count == 0 || ids);
-	return weir__sqlite_ask(weir__sqlite_of(store), &request, reterr);
+	if (rets && count > 0 && !done)
+		return weir__queue_error(reterr, WEIR_NOMEM, 0,
+					 "out of memory");
+	status = weir__sqlite_ask(weir__sqlite_of(store), &request, reterr);
+	if (status == WEIR_OK && done)
+		memcpy(rets, done, count * sizeof(*done));
+	free(done);
+	return status;
 }

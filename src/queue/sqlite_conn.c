@@ -180,6 +180,14 @@ weir__sql_bind_text(sqlite3_stmt *stmt, int at, const char *text, size_t len)
 		(void)sqlite3_bind_null(stmt, at);
 }
 
+const char *
+weir__sql_text(sqlite3_stmt *stmt, int at)
+{
+	const char *text = (const char *)sqlite3_column_text(stmt, at);
+
+	return text ? text : "";
+}
+
 void
 weir__sql_bind_some(sqlite3_stmt *stmt, int at, int64_t value)
 {

@@ -17,6 +17,7 @@
 #include "base/buf.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #define PLAIN_ROWS   50
 #define PLAIN_VALUES 9
@@ -339,14 +340,26 @@ weir__sqlite_insert(weir_store *store, const struct weir_draft *drafts,
 		    size_t count, weir_inserted *rets, weir_ctx *ctx,
 		    weir_error *reterr)
 {
-	struct insert insert = {drafts, count, rets};
+	/* The caller's are not written unless it is committed. */
+	weir_inserted few[16],
+		*made = count > 16 && rets ? calloc(count, sizeof(*made)) : few;
+	struct insert insert = {drafts, count, rets ? made : NULL};
 	struct sqlite_request request = {
 		.run = run_insert,
 		.arg = &insert,
 		.ctx = ctx,
 		.durable = true,
 	};
+	weir_status status;
 
 	weir_assert(count > 0);
-	return weir__sqlite_ask(weir__sqlite_of(store), &request, reterr);
+	if (!made)
+		return weir__queue_error(reterr, WEIR_NOMEM, 0,
+					 "out of memory");
+	status = weir__sqlite_ask(weir__sqlite_of(store), &request, reterr);
+	if (status == WEIR_OK && rets)
+		memcpy(rets, made, count * sizeof(*made));
+	if (made != few)
+		free(made);
+	return status;
 }

@@ -128,7 +128,8 @@ weir__sqlite_list(weir_store *store, const weir_job_filter *filter,
 		.filter = filter,
 		.row = row,
 		.user = user,
-		.low = filter->after_id + 1,
+		.low = filter->after_id < INT64_MAX ? filter->after_id + 1
+						    : INT64_MAX,
 		.high = filter->before_id > 0 ? filter->before_id - 1
 					      : INT64_MAX,
 		.left = filter->limit ? filter->limit : UINT64_MAX,

@@ -329,7 +329,7 @@ static weir_status
 fire_one(struct sqlite_request *request, struct sqlite_conn *conn,
 	 sqlite3_stmt *stmt, int64_t now_ms)
 {
-	const char *spec = (const char *)sqlite3_column_text(stmt, 1);
+	const char *spec = weir__sql_text(stmt, 1);
 	int64_t tick_ms = sqlite3_column_int64(stmt, 3);
 	struct weir_cron cron;
 	char why[WEIR_CRON_WHY_MAX];
@@ -395,25 +395,14 @@ run_fire(struct sqlite_request *request, struct sqlite_conn *conn)
 }
 
 /* When the next one is due; INT64_MAX: none. */
-static int
-next_due(struct weir_sqlite *store, int64_t *ret)
+static weir_status
+next_due(struct weir_sqlite *store, int64_t *ret, weir_error *reterr)
 {
-	sqlite3_stmt *stmt;
-	int code = SQLITE_ERROR;
-
 	*ret = INT64_MAX;
-	weir__mutex_lock(&store->read_mu);
-	stmt = weir__sql(&store->reader, SQL_SCHEDULE_NEXT,
-			 "SELECT min(next_at) FROM schedule WHERE NOT paused");
-	if (stmt) {
-		code = sqlite3_step(stmt);
-		if (code == SQLITE_ROW &&
-		    sqlite3_column_type(stmt, 0) != SQLITE_NULL)
-			*ret = sqlite3_column_int64(stmt, 0);
-		(void)sqlite3_reset(stmt);
-	}
-	weir__mutex_unlock(&store->read_mu);
-	return code == SQLITE_ROW ? SQLITE_OK : code;
+	return weir__sqlite_read_number(
+		store, SQL_SCHEDULE_NEXT,
+		"SELECT min(next_at) FROM schedule WHERE NOT paused", 0, ret,
+		reterr);
 }
 
 weir_status
@@ -424,18 +413,15 @@ weir__sqlite_fire(weir_store *store, uint32_t limit, uint32_t *ret_count,
 	struct fire fire = {.limit = limit};
 	struct sqlite_request request = {
 		.run = run_fire, .arg = &fire, .durable = true};
-	weir_status status = WEIR_OK;
-	int code = next_due(sqlite, ret_next_ms);
+	weir_status status = next_due(sqlite, ret_next_ms, reterr);
 
 	weir_assert(limit > 0);
-	if (code == SQLITE_OK && *ret_next_ms <= weir__store_now_ms(store)) {
+	if (status == WEIR_OK && *ret_next_ms <= weir__store_now_ms(store)) {
 		status = weir__sqlite_ask(sqlite, &request, reterr);
 		if (status == WEIR_OK)
-			code = next_due(sqlite, ret_next_ms);
+			status = next_due(sqlite, ret_next_ms, reterr);
 	}
-	if (code != SQLITE_OK)
-		return weir__sqlite_failed(&sqlite->reader, code, "cannot read",
-					   reterr);
-	*ret_count = fire.count;
+	if (status == WEIR_OK)
+		*ret_count = fire.count;
 	return status;
 }

@@ -128,12 +128,11 @@ weir_status
 weir__sqlite_turn(weir_store *store, struct weir_turn *turn, weir_error *reterr)
 {
 	struct weir_sqlite *sqlite = weir__sqlite_of(store);
-	struct sqlite_worker *worker =
-		weir__sqlite_worker(sqlite, turn->owner->id);
+
 	struct visit visit = {
 		.t = {.turn = turn,
 		      .store = sqlite,
-		      .alone = worker ? worker->alone : NULL},
+		      .alone = weir__sqlite_alone_of(sqlite, turn->owner->id)},
 		.cancel_seq = turn->cancel_seq,
 	};
 	struct sqlite_request request = {

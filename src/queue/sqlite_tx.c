@@ -33,6 +33,34 @@ check(const struct weir_sqlite *store, sqlite3 *db, weir_error *reterr)
 	return WEIR_OK;
 }
 
+/*
+ * What fails halfway is taken back, and no more than that: what the caller has
+ * done before in its transaction is the caller's.
+ */
+static weir_status
+begin_part(struct sqlite_conn *conn, weir_error *reterr)
+{
+	int code =
+		sqlite3_exec(conn->db, "SAVEPOINT weir_part", NULL, NULL, NULL);
+
+	return code == SQLITE_OK ? WEIR_OK
+				 : weir__sqlite_failed(conn, code,
+						       "cannot write", reterr);
+}
+
+static void
+end_part(struct sqlite_conn *conn, bool keep)
+{
+	/* An error may have ended the caller's transaction, and this with it.
+	 */
+	if (sqlite3_get_autocommit(conn->db))
+		return;
+	if (!keep)
+		(void)sqlite3_exec(conn->db, "ROLLBACK TO weir_part", NULL,
+				   NULL, NULL);
+	(void)sqlite3_exec(conn->db, "RELEASE weir_part", NULL, NULL, NULL);
+}
+
 weir_status
 weir__sqlite_insert_tx(weir_store *store, void *db,
 		       const struct weir_draft *drafts, size_t count,
@@ -47,8 +75,12 @@ weir__sqlite_insert_tx(weir_store *store, void *db,
 	if (status != WEIR_OK)
 		return status;
 	weir__sqlite_adopt(&conn, db);
-	status = weir__sqlite_insert_in(&conn, drafts, count, rets, &wakes,
-					reterr);
+	status = begin_part(&conn, reterr);
+	if (status == WEIR_OK) {
+		status = weir__sqlite_insert_in(&conn, drafts, count, rets,
+						&wakes, reterr);
+		end_part(&conn, status == WEIR_OK);
+	}
 	weir__sqlite_disconnect(&conn, false);
 	return status;
 }
@@ -60,7 +92,7 @@ weir__sqlite_complete_tx(weir_store *store, const struct weir_owner *owner,
 			 weir_error *reterr)
 {
 	struct weir_sqlite *sqlite = weir__sqlite_of(store);
-	struct sqlite_worker *worker = weir__sqlite_worker(sqlite, owner->id);
+
 	struct weir_owner copy = *owner;
 	struct sqlite_conn conn;
 	struct weir_finish finish = {
@@ -74,7 +106,7 @@ weir__sqlite_complete_tx(weir_store *store, const struct weir_owner *owner,
 	struct sqlite_turn t = {
 		.turn = &turn,
 		.store = sqlite,
-		.alone = worker ? worker->alone : NULL,
+		.alone = weir__sqlite_alone_of(sqlite, owner->id),
 		.now_ms = weir__store_now_ms(store),
 	};
 	weir_status status = check(sqlite, (sqlite3 *)db, reterr);
@@ -84,13 +116,17 @@ weir__sqlite_complete_tx(weir_store *store, const struct weir_owner *owner,
 		return status;
 	weir__sqlite_adopt(&conn, db);
 	t.conn = &conn;
-	code = weir__sqlite_finish_single(&t, &finish, &finished);
-	if (code != SQLITE_OK)
-		status = weir__sqlite_failed(&conn, code, "cannot complete it",
-					     reterr);
-	else if (finished.status != WEIR_OK)
-		status = weir__queue_error(reterr, WEIR_STALE, 0,
-					   "somebody else has the job");
+	status = begin_part(&conn, reterr);
+	if (status == WEIR_OK) {
+		code = weir__sqlite_finish_single(&t, &finish, &finished);
+		if (code != SQLITE_OK)
+			status = weir__sqlite_failed(
+				&conn, code, "cannot complete it", reterr);
+		else if (finished.status != WEIR_OK)
+			status = weir__queue_error(reterr, WEIR_STALE, 0,
+						   "somebody else has the job");
+		end_part(&conn, status == WEIR_OK);
+	}
 	weir__sqlite_disconnect(&conn, false);
 	return status;
 }

@@ -19,29 +19,42 @@ struct upkeep {
 	int state;
 };
 
-/* The smallest mark in that state; INT64_MAX: there is none. */
-static int
-first_mark(struct weir_sqlite *store, int state, int64_t *ret)
+weir_status
+weir__sqlite_read_number(struct weir_sqlite *store, enum sqlite_sql sql,
+			 const char *text, int64_t parameter, int64_t *ret,
+			 weir_error *reterr)
 {
 	struct sqlite_conn *conn = &store->reader;
+	weir_status status = WEIR_OK;
 	sqlite3_stmt *stmt;
-	int code = SQLITE_ERROR;
+	int code;
 
-	*ret = INT64_MAX;
 	weir__mutex_lock(&store->read_mu);
-	stmt = weir__sql(conn, SQL_PROMOTE_LOOK,
-			 "SELECT mark FROM job WHERE " SQLITE_IN_MARK
-			 " AND state = ?1 AND mark IS NOT NULL"
-			 " ORDER BY mark LIMIT 1");
-	if (stmt) {
-		(void)sqlite3_bind_int(stmt, 1, state);
-		code = sqlite3_step(stmt);
-		if (code == SQLITE_ROW)
-			*ret = sqlite3_column_int64(stmt, 0);
-		(void)sqlite3_reset(stmt);
-	}
+	stmt = weir__sql(conn, sql, text);
+	if (stmt && sqlite3_bind_parameter_count(stmt) > 0)
+		(void)sqlite3_bind_int64(stmt, 1, parameter);
+	code = stmt ? sqlite3_step(stmt) : sqlite3_extended_errcode(conn->db);
+	if (code == SQLITE_ROW && sqlite3_column_type(stmt, 0) != SQLITE_NULL)
+		*ret = sqlite3_column_int64(stmt, 0);
+	(void)sqlite3_reset(stmt);
+	/* Under the lock: the connection's last error is anybody's. */
+	if (code != SQLITE_ROW && code != SQLITE_DONE)
+		status = weir__sqlite_failed(conn, code, "cannot read", reterr);
 	weir__mutex_unlock(&store->read_mu);
-	return code == SQLITE_ROW || code == SQLITE_DONE ? SQLITE_OK : code;
+	return status;
+}
+
+/* The smallest mark in that state; INT64_MAX: there is none. */
+static weir_status
+first_mark(struct weir_sqlite *store, int state, int64_t *ret,
+	   weir_error *reterr)
+{
+	*ret = INT64_MAX;
+	return weir__sqlite_read_number(
+		store, SQL_PROMOTE_LOOK,
+		"SELECT mark FROM job WHERE " SQLITE_IN_MARK
+		" AND state = ?1 AND mark IS NOT NULL ORDER BY mark LIMIT 1",
+		state, ret, reterr);
 }
 
 static int
@@ -105,17 +118,18 @@ run_promote(struct sqlite_request *request, struct sqlite_conn *conn)
 					     &request->error);
 }
 
-static int
-next_due(struct weir_sqlite *store, int64_t *ret)
+static weir_status
+next_due(struct weir_sqlite *store, int64_t *ret, weir_error *reterr)
 {
-	int64_t retryable;
-	int code = first_mark(store, WEIR_JOB_SCHEDULED, ret);
+	int64_t retryable = INT64_MAX;
+	weir_status status = first_mark(store, WEIR_JOB_SCHEDULED, ret, reterr);
 
-	if (code == SQLITE_OK)
-		code = first_mark(store, WEIR_JOB_RETRYABLE, &retryable);
-	if (code == SQLITE_OK && retryable < *ret)
+	if (status == WEIR_OK)
+		status = first_mark(store, WEIR_JOB_RETRYABLE, &retryable,
+				    reterr);
+	if (status == WEIR_OK && retryable < *ret)
 		*ret = retryable;
-	return code;
+	return status;
 }
 
 weir_status
@@ -126,19 +140,16 @@ weir__sqlite_promote(weir_store *store, uint32_t limit, uint32_t *ret_count,
 	struct upkeep upkeep = {.limit = limit};
 	struct sqlite_request request = {
 		.run = run_promote, .arg = &upkeep, .durable = false};
-	weir_status status = WEIR_OK;
-	int code = next_due(sqlite, ret_next_ms);
+	weir_status status = next_due(sqlite, ret_next_ms, reterr);
 
 	weir_assert(limit > 0);
-	if (code == SQLITE_OK && *ret_next_ms <= weir__store_now_ms(store)) {
+	if (status == WEIR_OK && *ret_next_ms <= weir__store_now_ms(store)) {
 		status = weir__sqlite_ask(sqlite, &request, reterr);
 		if (status == WEIR_OK)
-			code = next_due(sqlite, ret_next_ms);
+			status = next_due(sqlite, ret_next_ms, reterr);
 	}
-	if (code != SQLITE_OK)
-		return weir__sqlite_failed(&sqlite->reader, code, "cannot read",
-					   reterr);
-	*ret_count = upkeep.count;
+	if (status == WEIR_OK)
+		*ret_count = upkeep.count;
 	return status;
 }
 
@@ -158,8 +169,7 @@ rescue_guard(struct sqlite_conn *conn, const struct upkeep *upkeep, bool *ret,
 	code = sqlite3_step(stmt);
 	*ret = code == SQLITE_ROW;
 	if (*ret)
-		weir__buf_puts(ret_name,
-			       (const char *)sqlite3_column_text(stmt, 0));
+		weir__buf_puts(ret_name, weir__sql_text(stmt, 0));
 	(void)sqlite3_reset(stmt);
 	return code == SQLITE_ROW || code == SQLITE_DONE ? SQLITE_OK : code;
 }
@@ -265,27 +275,52 @@ static weir_status
 run_clean(struct sqlite_request *request, struct sqlite_conn *conn)
 {
 	struct upkeep *upkeep = request->arg;
-	sqlite3_stmt *stmt;
 	int code;
 
 	upkeep->count = 0;
 	code = run_limited(conn, SQL_CLEAN, "DELETE FROM job" DUE,
 			   upkeep->cutoff_ms, upkeep);
-	stmt = weir__sql(conn, SQL_CLEAN_CANCELS,
-			 "DELETE FROM cancel WHERE at < ?1");
-	if (!stmt)
-		return weir__sqlite_failed(conn,
-					   sqlite3_extended_errcode(conn->db),
-					   "cannot clean", &request->error);
-	(void)sqlite3_bind_int64(stmt, 1,
-				 weir__store_now_ms(&request->store->base) -
-					 CANCEL_KEEP_MS);
-	if (code == SQLITE_OK)
-		code = weir__sql_done(stmt);
 	return code == SQLITE_OK
 		       ? WEIR_OK
 		       : weir__sqlite_failed(conn, code, "cannot clean",
 					     &request->error);
+}
+
+static weir_status
+run_clean_cancels(struct sqlite_request *request, struct sqlite_conn *conn)
+{
+	const struct upkeep *upkeep = request->arg;
+	sqlite3_stmt *stmt = weir__sql(conn, SQL_CLEAN_CANCELS,
+				       "DELETE FROM cancel WHERE at <= ?1");
+	int code = sqlite3_extended_errcode(conn->db);
+
+	if (stmt) {
+		(void)sqlite3_bind_int64(stmt, 1, upkeep->cutoff_ms);
+		code = weir__sql_done(stmt);
+	}
+	return code == SQLITE_OK
+		       ? WEIR_OK
+		       : weir__sqlite_failed(conn, code, "cannot clean",
+					     &request->error);
+}
+
+/* Everybody who works has heard of these by now. */
+static weir_status
+clean_cancels(struct weir_sqlite *store, weir_error *reterr)
+{
+	struct upkeep upkeep = {.cutoff_ms = weir__store_now_ms(&store->base) -
+					     CANCEL_KEEP_MS};
+	struct sqlite_request request = {.run = run_clean_cancels,
+					 .arg = &upkeep};
+	int64_t first = INT64_MAX;
+	weir_status status = weir__sqlite_read_number(
+		store, SQL_CLEAN_CANCELS_LOOK,
+		"SELECT at FROM cancel ORDER BY seq LIMIT 1", 0, &first,
+		reterr);
+
+	if (status == WEIR_OK && first <= upkeep.cutoff_ms)
+		status = weir__sqlite_ask(store, &request, reterr);
+	return status;
 }
 
 static weir_status
@@ -298,14 +333,10 @@ clean_state(struct weir_sqlite *store, int state, int64_t keep_ms,
 		.cutoff_ms = weir__store_now_ms(&store->base) - keep_ms,
 	};
 	struct sqlite_request request = {.run = run_clean, .arg = &upkeep};
-	weir_status status = WEIR_OK;
 	int64_t first;
-	int code = first_mark(store, state, &first);
+	weir_status status = first_mark(store, state, &first, reterr);
 
-	if (code != SQLITE_OK)
-		return weir__sqlite_failed(&store->reader, code, "cannot read",
-					   reterr);
-	if (first <= upkeep.cutoff_ms)
+	if (status == WEIR_OK && first <= upkeep.cutoff_ms)
 		status = weir__sqlite_ask(store, &request, reterr);
 	*ret_count += upkeep.count;
 	return status;
@@ -326,6 +357,8 @@ weir__sqlite_clean(weir_store *store, const struct weir_retention *retention,
 			status = clean_state(weir__sqlite_of(store), states[i],
 					     retention->keep_ms[states[i]],
 					     limit - count, &count, reterr);
+	if (status == WEIR_OK)
+		status = clean_cancels(weir__sqlite_of(store), reterr);
 	if (status == WEIR_OK)
 		*ret_count = count;
 	return status;

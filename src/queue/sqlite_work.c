@@ -21,6 +21,7 @@
 
 #define MACHINE_MAX 128
 
+/* False: errno says why; 0: it is empty. */
 static bool
 read_text(const char *path, char *text, size_t size)
 {
@@ -51,19 +52,15 @@ this_machine(char machine[MACHINE_MAX])
 	snprintf(machine, MACHINE_MAX, "%s%s", boot, namespace);
 }
 
-/* When a process was started, in ticks since the boot; 0: there is none. */
+/* What a line of /proc/PID/stat says of its start, in ticks; 0: it is dead. */
 static int64_t
-started(int64_t pid)
+started_at(const char *stat)
 {
-	char path[40], stat[512];
-	const char *at;
+	/* The name, which is the second field, may hold anything but ends last.
+	 */
+	const char *at = strrchr(stat, ')');
 	int field = 2;
 
-	snprintf(path, sizeof(path), "/proc/%" PRId64 "/stat", pid);
-	if (!read_text(path, stat, sizeof(stat)))
-		return 0;
-	/* The name, which is the second, may hold anything but ends last. */
-	at = strrchr(stat, ')');
 	/* A zombie has nothing to give back any more. */
 	if (!at || at[1] != ' ' || at[2] == 'Z' || at[2] == 'X')
 		return 0;
@@ -72,22 +69,49 @@ started(int64_t pid)
 	return field == 22 ? strtoll(at, NULL, 10) : 0;
 }
 
-struct sqlite_worker *
-weir__sqlite_worker(struct weir_sqlite *store, int64_t id)
+/*
+ * When a process was started; 0: there is none; -1: that is not to be seen,
+ * for want of rights or of descriptors.
+ */
+static int64_t
+started(int64_t pid)
 {
-	struct sqlite_worker *found = NULL;
+	char path[40], stat[512];
 
-	weir__mutex_lock(&store->queue_mu);
+	snprintf(path, sizeof(path), "/proc/%" PRId64 "/stat", pid);
+	if (read_text(path, stat, sizeof(stat)))
+		return started_at(stat);
+	if (errno != ENOENT && errno != ESRCH)
+		return -1;
+	/* With hidepid, others are as good as not there: so is the first. */
+	return read_text("/proc/1/stat", stat, sizeof(stat)) ? 0 : -1;
+}
+
+static struct sqlite_worker *
+find_worker_locked(struct weir_sqlite *store, int64_t id)
+{
 	for (struct weir_list *l = store->workers.next; l != &store->workers;
 	     l = l->next) {
 		struct sqlite_worker *worker =
 			weir_container_of(l, struct sqlite_worker, link);
 
 		if (worker->id == id)
-			found = worker;
+			return worker;
 	}
+	return NULL;
+}
+
+struct sqlite_alone *
+weir__sqlite_alone_of(struct weir_sqlite *store, int64_t id)
+{
+	struct sqlite_worker *worker;
+	struct sqlite_alone *alone;
+
+	weir__mutex_lock(&store->queue_mu);
+	worker = find_worker_locked(store, id);
+	alone = worker ? worker->alone : NULL;
 	weir__mutex_unlock(&store->queue_mu);
-	return found;
+	return alone;
 }
 
 static void
@@ -97,6 +121,21 @@ worker_free(struct sqlite_worker *worker)
 		(void)close(worker->lock_fd); /* and the lock with it */
 	weir__alone_free(worker->alone);
 	free(worker);
+}
+
+/* It works no more: it has left, or was taken for dead. */
+static void
+drop_worker(struct weir_sqlite *store, int64_t id)
+{
+	struct sqlite_worker *worker;
+
+	weir__mutex_lock(&store->queue_mu);
+	worker = find_worker_locked(store, id);
+	if (worker)
+		weir__list_remove(&worker->link);
+	weir__mutex_unlock(&store->queue_mu);
+	if (worker)
+		worker_free(worker);
 }
 
 void
@@ -139,13 +178,16 @@ add_client(struct sqlite_conn *conn, struct weir_owner *owner, int64_t now_ms)
 		"INSERT INTO client (name, alone, since, pid, machine)"
 		" VALUES (?1, ?2, ?3, ?4, ?5)");
 	char machine[MACHINE_MAX], process[MACHINE_MAX + 24];
+	int64_t since;
 	int code;
 
 	if (!stmt)
 		return sqlite3_extended_errcode(conn->db);
 	this_machine(machine);
-	snprintf(process, sizeof(process), "%s %" PRId64, machine,
-		 started(getpid()));
+	/* Who cannot see itself is not looked for by others: beats decide. */
+	since = started(getpid());
+	snprintf(process, sizeof(process), "%s %" PRId64,
+		 since > 0 ? machine : "?", since);
 	weir__sql_bind_text(stmt, 1, owner->name, strlen(owner->name));
 	(void)sqlite3_bind_int(stmt, 2, owner->alone);
 	(void)sqlite3_bind_int64(stmt, 3, now_ms);
@@ -189,6 +231,7 @@ weir__sqlite_enlist(weir_store *store, struct weir_owner *owner,
 
 	if (!worker)
 		return weir__queue_error(reterr, status, 0, "out of memory");
+	drop_worker(sqlite, owner->id);
 	worker->lock_fd = -1;
 	if (owner->alone)
 		worker->alone = weir__alone_new();
@@ -256,18 +299,12 @@ weir__sqlite_leave(weir_store *store, struct weir_owner *owner,
 		   weir_error *reterr)
 {
 	struct weir_sqlite *sqlite = weir__sqlite_of(store);
-	struct sqlite_worker *worker = weir__sqlite_worker(sqlite, owner->id);
 	struct sqlite_request request = {
 		.run = run_leave, .arg = owner, .durable = true};
 	weir_status status = weir__sqlite_ask(sqlite, &request, reterr);
 
-	/* Whatever came of it, we work no more. */
-	if (worker) {
-		weir__mutex_lock(&sqlite->queue_mu);
-		weir__list_remove(&worker->link);
-		weir__mutex_unlock(&sqlite->queue_mu);
-		worker_free(worker);
-	}
+	/* Whatever came of it. */
+	drop_worker(sqlite, owner->id);
 	return status;
 }
 
@@ -304,10 +341,13 @@ static bool
 is_gone(const char *machine, const char *process, int64_t pid)
 {
 	size_t len = strlen(machine);
+	int64_t since;
 
-	return len > 0 && strncmp(process, machine, len) == 0 &&
-	       process[len] == ' ' &&
-	       started(pid) != strtoll(process + len, NULL, 10);
+	if (len == 0 || strncmp(process, machine, len) != 0 ||
+	    process[len] != ' ')
+		return false;
+	since = started(pid);
+	return since >= 0 && since != strtoll(process + len, NULL, 10);
 }
 
 weir_status
@@ -317,6 +357,7 @@ weir__sqlite_clients(weir_store *store, weir_client_fn *row, void *user,
 	struct weir_sqlite *sqlite = weir__sqlite_of(store);
 	struct sqlite_conn *conn = &sqlite->reader;
 	char machine[MACHINE_MAX];
+	weir_status status = WEIR_OK;
 	sqlite3_stmt *stmt;
 	bool on = true;
 	int code = SQLITE_DONE;
@@ -331,12 +372,10 @@ weir__sqlite_clients(weir_store *store, weir_client_fn *row, void *user,
 		struct weir_client_row client = {
 			.id = sqlite3_column_int64(stmt, 0),
 			.beat = sqlite3_column_int64(stmt, 1),
-			.name = (const char *)sqlite3_column_text(stmt, 2),
+			.name = weir__sql_text(stmt, 2),
 			.holds = sqlite3_column_int(stmt, 5) != 0,
-			.gone = is_gone(
-				machine,
-				(const char *)sqlite3_column_text(stmt, 4),
-				sqlite3_column_int64(stmt, 3)),
+			.gone = is_gone(machine, weir__sql_text(stmt, 4),
+					sqlite3_column_int64(stmt, 3)),
 		};
 
 		on = row(&client, user);
@@ -345,8 +384,8 @@ weir__sqlite_clients(weir_store *store, weir_client_fn *row, void *user,
 		code = sqlite3_extended_errcode(conn->db);
 	else
 		(void)sqlite3_reset(stmt);
+	if (code != SQLITE_DONE && code != SQLITE_ROW)
+		status = weir__sqlite_failed(conn, code, "cannot read", reterr);
 	weir__mutex_unlock(&sqlite->read_mu);
-	return code == SQLITE_DONE || code == SQLITE_ROW
-		       ? WEIR_OK
-		       : weir__sqlite_failed(conn, code, "cannot read", reterr);
+	return status;
 }

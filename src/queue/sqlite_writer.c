@@ -275,17 +275,19 @@ do_group(struct weir_sqlite *store, struct weir_list *group)
 	weir_error error = {WEIR_OK, 0, ""};
 	struct weir_list *first = group->next;
 	bool wakes = false;
+	int code;
 
 	if (store->uncovered)
 		cover(store);
-	if (try_group(store, group, &error) != SQLITE_OK) {
-		if (first->next == group)
-			fail_one(weir_container_of(first, struct sqlite_request,
+	code = try_group(store, group, &error);
+	/* Who has waited for the lock in vain need not wait for each. */
+	if ((code & 0xff) == SQLITE_BUSY || (code && first->next == group))
+		for (struct weir_list *l = first; l != group; l = l->next)
+			fail_one(weir_container_of(l, struct sqlite_request,
 						   link),
 				 &error);
-		else
-			try_each(store, group);
-	}
+	else if (code != SQLITE_OK)
+		try_each(store, group);
 	for (struct weir_list *l = group->next; l != group; l = l->next)
 		wakes |= weir_container_of(l, struct sqlite_request, link)
 				 ->wakes;

@@ -188,6 +188,7 @@ struct weir_store_ops {
 
 	/*
 	 * Begin to work; owner->name is set, and owner->alone as is wanted.
+	 * owner->id is 0, or that of before, which was taken for dead.
 	 * BUSY: somebody works it alone, or at all.  leave gives back what is
 	 * still claimed, which is not to have begun: as a RELEASE does.
 	 * The jobs of one that worked it alone and died have one more crash

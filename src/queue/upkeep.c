@@ -60,7 +60,6 @@ weir__upkeep_init(struct weir_upkeep *upkeep, weir_store *store,
 	upkeep->look_ns = or_default(options->beat_ns, 3 * WEIR_S);
 	upkeep->dead_ns = or_default(options->dead_ns, 10 * WEIR_S);
 	upkeep->sweep_ns = has_bell ? SWEEP_NS : SWEEP_DEAF_NS;
-	upkeep->alone = options->alone;
 	upkeep->look_at_ns = upkeep->clean_at_ns = now_ns;
 	upkeep->sweep_at_ns = now_ns;
 	upkeep->looked_at_ns = now_ns;
@@ -98,8 +97,7 @@ weir__upkeep_at_ns(const struct weir_upkeep *upkeep, int64_t now_ns)
 	/* Never later than the next sweep, whatever the clocks do. */
 	int64_t next_ns = earlier(upkeep->clean_at_ns, upkeep->sweep_at_ns);
 
-	if (!upkeep->alone)
-		next_ns = earlier(next_ns, upkeep->look_at_ns);
+	next_ns = earlier(next_ns, upkeep->look_at_ns);
 	if (upkeep->heard)
 		next_ns = earlier(next_ns, upkeep->heed_at_ns);
 	next_ns =
@@ -318,6 +316,9 @@ judge_seen(struct weir_upkeep *upkeep, int64_t self, int64_t now_ns,
 			next_ns = earlier(next_ns,
 					  upkeep->dead_ns - seen->silent_ns);
 	}
+	/* A store that takes nothing from us takes no beats of others. */
+	for (size_t i = 0; i < upkeep->seen_len && status != WEIR_OK; i++)
+		upkeep->seen[i].silent_ns = 0;
 	if (status == WEIR_OK)
 		upkeep->look_at_ns = now_ns + next_ns;
 	return status;
@@ -331,7 +332,7 @@ look(struct weir_upkeep *upkeep, int64_t self, int64_t now_ns,
 				    upkeep->look_ns + upkeep->look_ns / 4);
 	weir_status status;
 
-	if (upkeep->alone || now_ns < upkeep->look_at_ns)
+	if (now_ns < upkeep->look_at_ns)
 		return WEIR_OK;
 	upkeep->failed = false;
 	status = upkeep->store->ops->clients(upkeep->store, look_at, upkeep,
@@ -346,10 +347,24 @@ look(struct weir_upkeep *upkeep, int64_t self, int64_t now_ns,
 	return judge_seen(upkeep, self, now_ns, ret, reterr);
 }
 
+static weir_status
+first_of(weir_status a, weir_status b)
+{
+	return a != WEIR_OK ? a : b;
+}
+
+/* Where the next error goes: the first is the one that is told. */
+static weir_error *
+more_of(weir_status status, weir_error *reterr, weir_error *more)
+{
+	return status == WEIR_OK ? reterr : more;
+}
+
 weir_status
 weir__upkeep_run(struct weir_upkeep *upkeep, int64_t self, int64_t now_ns,
 		 struct weir_upkept *ret, weir_error *reterr)
 {
+	weir_error more;
 	weir_status status;
 
 	if (now_ns >= upkeep->sweep_at_ns) {
@@ -362,12 +377,13 @@ weir__upkeep_run(struct weir_upkeep *upkeep, int64_t self, int64_t now_ns,
 		upkeep->heed_at_ns = now_ns + HEED_NS;
 		upkeep->promote_at_ms = upkeep->fire_at_ms = INT64_MIN;
 	}
+	/* What is wrong with one duty must not keep us from the others. */
 	status = fire(upkeep, ret, reterr);
-	if (status == WEIR_OK)
-		status = promote(upkeep, ret, reterr);
-	if (status == WEIR_OK)
-		status = look(upkeep, self, now_ns, ret, reterr);
-	if (status == WEIR_OK)
-		status = clean(upkeep, now_ns, reterr);
+	status = first_of(status,
+			  promote(upkeep, ret, more_of(status, reterr, &more)));
+	status = first_of(status, look(upkeep, self, now_ns, ret,
+				       more_of(status, reterr, &more)));
+	status = first_of(
+		status, clean(upkeep, now_ns, more_of(status, reterr, &more)));
 	return status;
 }

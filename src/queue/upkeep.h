@@ -32,7 +32,6 @@ struct weir_upkeep {
 	struct weir_retention retention;
 	uint32_t crashes_max;
 	int64_t look_ns, dead_ns, sweep_ns;
-	bool alone;
 
 	/* when; by the store's clock, and by ours */
 	int64_t promote_at_ms, fire_at_ms;

@@ -91,7 +91,13 @@ must_wait(const struct weir_trouble *t, int64_t now_ns)
 static weir_status
 enlist(weir_work *work, weir_error *reterr)
 {
-	struct weir_owner owner = {.alone = work->options.alone};
+	struct weir_owner owner = {
+		.id = work->owner.id, /* that was taken for dead, or 0 */
+		.alone = work->options.alone,
+		.crashes_max = work->options.crashes_max > 0
+				       ? work->options.crashes_max
+				       : 3,
+	};
 	char host[64];
 	weir_status status;
 
