@@ -346,6 +346,9 @@ TEST(suspects, jobs_of_the_dead_run_again_and_alone)
 		CHECK(event_stays_unset(&lane.poked, 50) || lane_is_dry(&lane));
 		CHECK_EQ_INT(bench_count(&b, WEIR_JOB_RUNNING), 1);
 		lane_give(&lane, claim, WEIR_OK);
+	}
+	/* One suspect follows the other; then the others have their turn. */
+	for (int i = 0; i < 2; i++) {
 		claim = lane_take(&lane);
 		CHECK_STR(claim->row.kind, "innocent");
 		lane_give(&lane, claim, WEIR_OK);
@@ -427,8 +430,14 @@ TEST(suspects, wait_a_second_while_there_are_others)
 	weir__suspects_note(&s.work, false, true, true, 1600 * WEIR_MS);
 	s.work.held_len = 1;
 	CHECK(!lets(&s, 1700, &alone));
+	/* The next one, and so on for a second. */
 	s.work.held_len = 0;
-	CHECK(lets(&s, 1800, &alone) && !alone);
+	CHECK(lets(&s, 1800, &alone) && alone);
+	weir__suspects_note(&s.work, false, true, true, 1800 * WEIR_MS);
+	s.work.held_len = 1;
+	CHECK(!lets(&s, 2500, &alone));
+	s.work.held_len = 0;
+	CHECK(lets(&s, 2600, &alone) && !alone);
 }
 
 TEST(suspects, do_not_keep_others_waiting_behind_a_job_without_end)

@@ -139,6 +139,8 @@ enum weir_suspect_phase {
 struct weir_suspects {
 	enum weir_suspect_phase phase;
 	bool seen;
+	bool again;            /* the next one follows at once */
+	int64_t turn_ns;       /* when the first of those had its turn */
 	int64_t since_ns;      /* it waits, or we are clearing, since then */
 	int64_t not_before_ns; /* others have their turn until then */
 	int64_t patience_ns;   /* of the next clearing */

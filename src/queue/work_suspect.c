@@ -3,11 +3,13 @@
  * innocent do not die with them.
  *
  *      NONE ──waited 1 s──> CLEARING ──nothing is held──> ALONE ──ended──> NONE
- *        │ ^                   │                            ^
- *        │ └──not in time──────┘                            │
- *        └─────────nothing is held, nothing to be had───────┘
+ *        │ ^                 │ ^                            │ ^
+ *        │ └──not in time────┘ └───ended, within a second───┘ │
+ *        └─────────nothing is held, nothing to be had─────────┘
  *
- * Design.  While clearing and alone, nothing else is claimed.  What runs may
+ * Design.  When a worker with a thousand jobs is killed they all are suspects:
+ * so one follows the other for a second, and then the others have theirs.
+ * While clearing and alone, nothing else is claimed.  What runs may
  * take for ever, and others must not wait that long: clearing is given up
  * after 10 s, the others go on for twice as long, and the next try has twice
  * the patience, up to 10 min.  So they have half of the time, and a suspect has
@@ -21,6 +23,7 @@
 #include "base/assert.h"
 
 #define WAIT_NS         (1 * WEIR_S)
+#define TURN_NS         (1 * WEIR_S)
 #define PATIENCE_NS     (10 * WEIR_S)
 #define PATIENCE_NS_MAX (600 * WEIR_S)
 
@@ -49,8 +52,10 @@ weir__suspects_let(weir_work *work, int64_t now_ns, bool *ret_alone)
 	struct weir_suspects *s = &work->suspects;
 
 	if (s->phase == WEIR_SUSPECT_ALONE && is_clear(work)) {
+		s->again = now_ns - s->turn_ns < TURN_NS;
+		s->phase = s->again ? WEIR_SUSPECT_CLEARING : WEIR_SUSPECT_NONE;
+		s->since_ns = now_ns;
 		/* There may be more of them: ask for others, and see. */
-		s->phase = WEIR_SUSPECT_NONE;
 		weir__work_expect_jobs(work);
 	}
 	if (s->phase == WEIR_SUSPECT_NONE && s->seen) {
@@ -79,6 +84,9 @@ weir__suspects_note(weir_work *work, bool seen, bool alone, bool got,
 	if (alone) {
 		weir_assert(s->phase != WEIR_SUSPECT_ALONE);
 		s->phase = got ? WEIR_SUSPECT_ALONE : WEIR_SUSPECT_NONE;
+		if (!s->again)
+			s->turn_ns = now_ns;
+		s->again = false;
 		s->seen = false;
 		s->patience_ns = PATIENCE_NS;
 		return;
