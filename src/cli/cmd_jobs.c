@@ -27,7 +27,7 @@ static const struct weir_option table[] = {
 		 "pending, retryable, running and scheduled."},
 	{AT(STRING, since), .name = "since", .arg = "WHEN", .only_flag = true,
 	 .example = "1h",
-	 .help = "enqueued since: 1h ago, or an RFC 3339 time"},
+	 .help = "enqueued in the last 1h, or since an RFC 3339 time"},
 	{AT(STRING, tag), .name = "tag", .arg = "TAG", .only_flag = true,
 	 .help = "with this tag"},
 	{AT(INT, limit), .name = "limit", .arg = "N", .shown = "50", .min = 0,

@@ -202,23 +202,30 @@ on_finding(const char *text, void *user)
 	}
 }
 
-/* What is left to do with a file that is damaged. */
+/*
+ * What is left to do with a file that is damaged: what can be read of it goes
+ * into another one.  (.recover of Debian 12's sqlite3 fails, and VACUUM INTO
+ * stops at the first page that is torn.)
+ */
 static int
 say_damaged(struct db *db)
 {
-	struct weir_buf word = {0}, saved = {0};
-	const char *path = weir__queue_path(db->options->db);
+	struct weir_buf path = {0}, saved = {0}, word = {0};
+	const char *name = weir__queue_path(db->options->db);
 
-	weir__quote_word(&word, path);
-	weir__buf_puts(&word, " .recover | sqlite3 ");
-	weir__buf_printf(&saved, "%s-saved", path);
+	weir__quote_word(&path, name);
+	weir__buf_printf(&saved, "%s-saved", name);
 	weir__quote_word(&word, weir__buf_str(&saved));
 	weir__cli_error(db->cli, NULL,
 			"the store is damaged: %" PRIu64 " finding%s (%s)",
-			db->findings, db->findings == 1 ? "" : "s", path);
-	weir__cli_try(db->cli, "sqlite3 %s, with no worker running",
-		      weir__buf_str(&word));
+			db->findings, db->findings == 1 ? "" : "s", name);
+	weir__cli_try(db->cli,
+		      "weir jobs list --db %s --json --limit 0 --state "
+		      "available,pending,retryable,running,scheduled | "
+		      "weir enqueue --whole --db %s",
+		      weir__buf_str(&path), weir__buf_str(&word));
 	weir__buf_fini(&word);
+	weir__buf_fini(&path);
 	weir__buf_fini(&saved);
 	return WEIR_EXIT_FAILURE;
 }

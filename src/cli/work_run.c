@@ -226,7 +226,8 @@ say_trouble(struct work_run *run)
 	is_new = run->trouble_is_new;
 	run->trouble_is_new = false;
 	weir__mutex_unlock(&run->mu);
-	if (!is_new)
+	/* Of a damaged one the last words tell. */
+	if (!is_new || error.status == WEIR_CORRUPT)
 		return;
 	if (error.status != WEIR_OK)
 		weir__cli_error(run->cli, "the store cannot be used just now",
@@ -394,9 +395,9 @@ exit_status(struct work_run *run, const struct work_counts *counts)
 	if (run->exit_early >= 0)
 		return run->exit_early;
 	if (run->status != WEIR_OK) {
-		weir__cli_error(run->cli, NULL, "%s (%s)", run->error.message,
-				run->options->db);
-		return WEIR_EXIT_FAILURE;
+		run->error.status = run->status;
+		return weir__queue_failed(run->cli, run->options->db,
+					  "cannot go on", &run->error);
 	}
 	if (counts->interrupted > 0)
 		return WEIR_EXIT_HANDED_BACK;

@@ -133,7 +133,7 @@ expect_status 0
 expect_err 'weir jobs: retried 3 jobs'
 weir jobs delete --all-matching
 expect_status 2
-match_err '^try: weir jobs delete --all-matching --since 1h$'
+match_err '^try: weir jobs list --state discarded$'
 weir jobs delete --all-matching --queue low
 expect_err 'weir jobs: deleted 4 jobs'
 weir jobs list --queue low
