@@ -236,8 +236,10 @@ human_event_locked(struct weir_progress *p, enum weir_progress_kind kind,
 	if (columns > 0)
 		field = columns < 68 ? 20 : columns > 118 ? 70 : columns - 48;
 	/* The reason is the news: what it is about makes room for it. */
-	tail = 5 + (unsigned)strlen(what) +
-	       (note ? 2 + (unsigned)strlen(note) : 0);
+	tail = (unsigned)strlen(what);
+	if (note && columns >= 80 && tail < 25)
+		tail = 25; /* it is filled up, see below */
+	tail += 5 + (note ? 2 + (unsigned)strlen(note) : 0);
 	if (columns > 0 && field + tail > columns)
 		field = columns > tail + 16 ? columns - tail : 16;
 	weir__buf_putc(buf, ' ');
