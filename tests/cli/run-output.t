@@ -194,7 +194,7 @@ match_err 'sh -c .exit \$1. sh 2 .*exit 2'
 weir --log "$tmp/l" --resume "$tmp/l" -- false --resume yes ::: 1
 match_err "^try: weir run --resume $tmp/l --log $tmp/l -- false --resume yes"
 weir --progress none sh -c 'kill -SEGV $$' sh ::: 17
-match_err 'sh -c .*17 .*killed by SIGSEGV after [0-9.]*m\?s'
+match_err 'sh -c .*17 .*killed by SIGSEGV after [0-9.]*[mu]\?s'
 match_err '1×SIGSEGV'
 weir --progress json sh -c 'exit $1' sh ::: 0 1
 check 'progress in JSON' sh -c "grep '^{' '$err' | python3 -c '
