@@ -184,4 +184,23 @@ end_work
 expect_status 0
 
 gone 'no process is left'
+# --- killed: what it had runs again, and soon --------------------------------
+
+rm -f "$tmp/go"
+put orphan '{}'
+orphan=$id
+start_work --kind orphan -- "$tmp/job"
+up "$orphan"
+kill -KILL "$pid"
+end_work
+rm -f "$tmp/up.$orphan"
+start_work --kind orphan -- "$tmp/job"
+check 'the job of a worker that was killed runs again within 15 s' \
+	wait_for 15 test -e "$tmp/up.$orphan"
+touch "$tmp/go"
+becomes "$orphan" completed
+kill -TERM "$pid"
+end_work
+expect_job "$orphan" 'j["attempt"]' 2
+
 done_testing
