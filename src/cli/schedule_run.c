@@ -192,6 +192,19 @@ check_add(struct schedules *s)
 	return WEIR_EXIT_USAGE;
 }
 
+/* What is there by that name already is replaced, and said so. */
+static bool
+note_replaced(const weir_schedule *row, void *user)
+{
+	struct schedules *s = user;
+
+	if (strcmp(row->name, s->cli->operands[0]) != 0)
+		return true;
+	weir__cli_note(s->cli, "%s replaces what was there: '%s', %s in %s",
+		       row->name, row->spec, row->job->kind, row->job->queue);
+	return false;
+}
+
 static int
 add(struct schedules *s)
 {
@@ -210,7 +223,9 @@ add(struct schedules *s)
 	schedule.spec = s->cli->operands[1];
 	schedule.job = &job;
 	schedule.paused = s->options->paused;
-	status = weir_store_schedule(s->store, &schedule, &error);
+	status = weir_store_schedules(s->store, note_replaced, s, &error);
+	if (status == WEIR_OK)
+		status = weir_store_schedule(s->store, &schedule, &error);
 	if (status == WEIR_OK)
 		return say_added(s, &schedule);
 	if (status != WEIR_INVAL)

@@ -169,6 +169,8 @@ expect_json "$out" 'r[0]["job"]["unique"]' args
 weir schedule add ping '@every 90s' net --kind ping
 match_out '^ping fires next at$'
 check 'and then three times' test "$(grep -c '^  20.*Z$' "$out")" = 3
+weir schedule add ping '@every 90s' net --kind ping
+match_err "^weir schedule: ping replaces what was there: '@every 90s', ping in net$"
 weir schedule pause ping
 expect_out 'ping paused'
 weir schedule
