@@ -451,7 +451,7 @@ TEST(queue_draft, of_no_jobs_are_no_drafts)
 	weir__drafts_fini(&drafts);
 }
 
-#if !defined(__SANITIZE_ADDRESS__) && !UNDER_TSAN
+#if !SANITIZED
 /* mallinfo2() does not see what sanitizers hand out. */
 static size_t
 bytes_in_use(void)
