@@ -317,6 +317,14 @@ weir_store_set_finished(weir_store *store, const char *queue,
 	return store->ops->queue_set(store, queue, -1, (int)finished, reterr);
 }
 
+static weir_status
+check_schedule_name(const char *name, weir_error *reterr)
+{
+	if (!name)
+		return invalid(reterr, "the schedule has no name");
+	return check_name("schedule", name, weir__schedule_name_fault, reterr);
+}
+
 /* A spec that is right and never fires is a mistake as well. */
 static weir_status
 check_spec(const char *spec, int64_t now_ms, weir_error *reterr)
@@ -343,10 +351,7 @@ check_schedule(const weir_schedule *schedule, int64_t now_ms,
 	weir_status status;
 
 	weir_assert(schedule->size == sizeof(*schedule));
-	if (!schedule->name)
-		return invalid(reterr, "the schedule has no name");
-	status = check_name("schedule", schedule->name,
-			    weir__schedule_name_fault, reterr);
+	status = check_schedule_name(schedule->name, reterr);
 	if (status == WEIR_OK)
 		status = check_spec(schedule->spec, now_ms, reterr);
 	if (status == WEIR_OK && !schedule->job)
@@ -410,11 +415,8 @@ weir_store_unschedule(weir_store *store, const char *name, weir_error *reterr)
 	if (!reterr)
 		reterr = &error;
 	status = check_writable(store, reterr);
-	if (status == WEIR_OK && !name)
-		status = invalid(reterr, "the schedule has no name");
 	if (status == WEIR_OK)
-		status = check_name("schedule", name, weir__schedule_name_fault,
-				    reterr);
+		status = check_schedule_name(name, reterr);
 	if (status != WEIR_OK)
 		return status;
 	return store->ops->schedule_delete(store, name, reterr);
@@ -430,11 +432,8 @@ weir_store_pause_schedule(weir_store *store, const char *name, bool pause,
 	if (!reterr)
 		reterr = &error;
 	status = check_writable(store, reterr);
-	if (status == WEIR_OK && !name)
-		status = invalid(reterr, "the schedule has no name");
 	if (status == WEIR_OK)
-		status = check_name("schedule", name, weir__schedule_name_fault,
-				    reterr);
+		status = check_schedule_name(name, reterr);
 	if (status != WEIR_OK)
 		return status;
 	return store->ops->schedule_pause(store, name, pause, reterr);
