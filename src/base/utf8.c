@@ -51,3 +51,12 @@ weir__utf8_next(const char *s, size_t len, size_t *ret_len)
 	*ret_len = i;
 	return lead.more > 0 && i > lead.more;
 }
+
+bool
+weir__utf8_is_valid(const char *s, size_t len)
+{
+	for (size_t n; len > 0; s += n, len -= n)
+		if (!weir__utf8_next(s, len, &n))
+			return false;
+	return true;
+}

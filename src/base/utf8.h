@@ -18,4 +18,7 @@
  */
 bool weir__utf8_next(const char *s, size_t len, size_t *ret_len);
 
+/* Are the len bytes at s characters, all of them?  None are. */
+bool weir__utf8_is_valid(const char *s, size_t len);
+
 #endif

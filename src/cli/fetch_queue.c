@@ -44,15 +44,6 @@ struct queueing {
 	struct weir_buf args;    /* of one job */
 };
 
-static bool
-is_utf8(const char *text, size_t len)
-{
-	for (size_t n; len > 0; text += n, len -= n)
-		if (!weir__utf8_next(text, len, &n))
-			return false;
-	return true;
-}
-
 static int
 usage(struct queueing *q, const char *what, const char *why)
 {
@@ -103,7 +94,8 @@ take_headers(struct queueing *q)
 		if (has_twin(headers, i))
 			return usage(q, "--header",
 				     "with --queue, a name may come once");
-		if (!is_utf8(headers->items[i], strlen(headers->items[i])))
+		if (!weir__utf8_is_valid(headers->items[i],
+					 strlen(headers->items[i])))
 			return usage(q, "--header",
 				     "with --queue, it has to be UTF-8");
 		put_header(&j, headers->items[i]);
@@ -124,7 +116,7 @@ take_options(struct queueing *q)
 		status = weir__fetch_take_options(q->run);
 	if (status < 0)
 		status = take_headers(q);
-	if (status < 0 && e->body && !is_utf8(e->body, e->body_len))
+	if (status < 0 && e->body && !weir__utf8_is_valid(e->body, e->body_len))
 		status = usage(q, "--data", "with --queue, it has to be UTF-8");
 	if (status < 0)
 		status = weir__fetch_take_operands(q->run);
@@ -250,7 +242,7 @@ take_line(struct queue_lines *lines, const struct weir_line *line)
 		q->batch->exit = weir__queue_no_memory(q->run->cli);
 	else if (status != WEIR_OK)
 		weir__batch_bad_line(lines, line, why);
-	else if (!is_utf8(text, len))
+	else if (!weir__utf8_is_valid(text, len))
 		weir__batch_bad_line(lines, line, "it is no UTF-8");
 	else
 		add_line(q, line, text, len);

@@ -10,15 +10,6 @@
 static const char digits[] =
 	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-static bool
-is_utf8(const char *text, size_t len)
-{
-	for (size_t n; len > 0; text += n, len -= n)
-		if (!weir__utf8_next(text, len, &n))
-			return false;
-	return true;
-}
-
 /* Three bytes are four digits; what is missing at the end becomes "=". */
 static void
 encode(struct weir_buf *buf, const char *text, size_t len)
@@ -43,7 +34,7 @@ weir__words_put(struct weir_json *j, const char *word)
 	size_t len = strlen(word);
 	struct weir_buf text = {0};
 
-	if (is_utf8(word, len)) {
+	if (weir__utf8_is_valid(word, len)) {
 		weir__json_string(j, word, len);
 		return;
 	}
