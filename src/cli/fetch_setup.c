@@ -7,16 +7,15 @@
 #include "cli/fetch_run.h"
 
 #include "cli/live.h"
+#include "cli/nofile.h"
 #include "fetch/url.h"
 
 #include <curl/curl.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #define DATA_MAX (64 * 1024 * 1024)
@@ -189,7 +188,7 @@ weir__fetch_take_options(struct fetch_run *run)
 
 /* The number of jobs for which so many descriptors are enough. */
 static uint32_t
-jobs_that_fit(struct weir_fetch_options options, bool files, rlim_t most)
+jobs_that_fit(struct weir_fetch_options options, bool files, uint64_t most)
 {
 	while (options.jobs > 1 &&
 	       weir__fetch_engine_descriptors(&options, files) > most)
@@ -204,22 +203,13 @@ weir__fetch_raise_limit(struct fetch_run *run)
 	bool files = run->options->dir != NULL;
 	uint64_t need =
 		weir__fetch_engine_descriptors(&run->engine_options, files);
-	struct rlimit limit;
+	struct weir_nofile found;
 
-	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= need)
+	if (weir__cli_raise_nofile(run->cli, run->engine_options.jobs, need,
+				   &found))
 		return -1;
-	if (limit.rlim_max >= need) {
-		limit.rlim_cur = need;
-		if (setrlimit(RLIMIT_NOFILE, &limit) == 0)
-			return -1;
-	}
-	weir__cli_error(run->cli, NULL,
-			"-j %" PRId64 " needs %" PRIu64
-			" open files, and only %" PRIu64 " are allowed",
-			run->options->jobs, need, (uint64_t)limit.rlim_max);
-	weir__cli_try(
-		run->cli, "weir fetch -j %u",
-		jobs_that_fit(run->engine_options, files, limit.rlim_max));
+	weir__cli_try(run->cli, "weir fetch -j %u",
+		      jobs_that_fit(run->engine_options, files, found.max));
 	return WEIR_EXIT_FAILURE;
 }
 

@@ -8,6 +8,7 @@
 
 #include "base/units.h"
 #include "cli/live.h"
+#include "cli/nofile.h"
 #include "exec/child.h"
 #include "exec/log.h"
 
@@ -461,25 +462,14 @@ weir__run_raise_limit(struct run *run)
 	uint64_t need =
 		weir__exec_engine_descriptors(&run->engine_options) +
 		(run->options->ordered ? FILES_EACH * run->report.window : 0);
-	struct rlimit limit;
-	uint32_t jobs;
+	struct weir_nofile found;
+	uint32_t jobs = run->engine_options.jobs;
+	bool fits = weir__cli_raise_nofile(run->cli, jobs, need, &found);
 
-	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+	run->engine_options.nofile_before = found.before;
+	if (fits)
 		return -1;
-	run->engine_options.nofile_before = limit.rlim_cur;
-	if (limit.rlim_cur >= need)
-		return -1;
-	if (limit.rlim_max >= need) {
-		limit.rlim_cur = need;
-		if (setrlimit(RLIMIT_NOFILE, &limit) == 0)
-			return -1;
-	}
-	weir__cli_error(run->cli, NULL,
-			"-j %" PRIu32 " needs %" PRIu64
-			" open files, and only %" PRIu64 " are allowed",
-			run->engine_options.jobs, need,
-			(uint64_t)limit.rlim_max);
-	jobs = jobs_within(run, limit.rlim_max);
+	jobs = jobs_within(run, found.max);
 	if (jobs > 0)
 		weir__cli_try(run->cli, "weir run -j %" PRIu32, jobs);
 	return WEIR_EXIT_FAILURE;

@@ -19,6 +19,7 @@
 
 #include "base/json_check.h"
 #include "cli/live.h"
+#include "cli/nofile.h"
 #include "exec/child.h"
 #include "exec/engine.h"
 #include "exec/log.h"
@@ -27,11 +28,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #define EXIT_DISCARD 65
@@ -397,26 +396,14 @@ find_program(struct work_run *run)
 static int
 raise_limit(struct work_run *run)
 {
-	struct exec_lane *lane = lane_of(run);
+	struct weir_exec_options *options = &lane_of(run)->options;
 	/* The store has some of its own. */
-	uint64_t need = weir__exec_engine_descriptors(&lane->options) + 32;
-	struct rlimit limit;
+	uint64_t need = weir__exec_engine_descriptors(options) + 32;
+	struct weir_nofile found;
+	bool fits = weir__cli_raise_nofile(run->cli, run->jobs, need, &found);
 
-	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-		return -1;
-	lane->options.nofile_before = limit.rlim_cur;
-	if (limit.rlim_cur >= need)
-		return -1;
-	if (limit.rlim_max >= need) {
-		limit.rlim_cur = need;
-		if (setrlimit(RLIMIT_NOFILE, &limit) == 0)
-			return -1;
-	}
-	weir__cli_error(run->cli, NULL,
-			"-j %" PRIu32 " needs %" PRIu64
-			" open files, and only %" PRIu64 " are allowed",
-			run->jobs, need, (uint64_t)limit.rlim_max);
-	return WEIR_EXIT_FAILURE;
+	options->nofile_before = found.before;
+	return fits ? -1 : WEIR_EXIT_FAILURE;
 }
 
 static void

@@ -19,6 +19,7 @@
 #include "cli/work_run.h"
 
 #include "base/json_check.h"
+#include "cli/nofile.h"
 #include "fetch/draft.h"
 #include "fetch/engine.h"
 #include "fetch/record.h"
@@ -32,7 +33,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/resource.h>
 
 #define TIMEOUT_NS         (300 * WEIR_S)
 #define CONNECT_NS         (10 * WEIR_S)
@@ -405,20 +405,11 @@ raise_limit(struct work_run *run)
 				&lane_of(run)->options,
 				run->options->fetch_dir != NULL) +
 			32;
-	struct rlimit limit;
+	struct weir_nofile found;
 
-	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= need)
-		return -1;
-	if (limit.rlim_max >= need) {
-		limit.rlim_cur = need;
-		if (setrlimit(RLIMIT_NOFILE, &limit) == 0)
-			return -1;
-	}
-	weir__cli_error(run->cli, NULL,
-			"-j %" PRIu32 " needs %" PRIu64
-			" open files, and only %" PRIu64 " are allowed",
-			run->jobs, need, (uint64_t)limit.rlim_max);
-	return WEIR_EXIT_FAILURE;
+	return weir__cli_raise_nofile(run->cli, run->jobs, need, &found)
+		       ? -1
+		       : WEIR_EXIT_FAILURE;
 }
 
 static int
