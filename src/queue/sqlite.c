@@ -161,7 +161,10 @@ open_writer(struct weir_sqlite *store, const weir_store_options *options,
 		status = weir__sqlite_use_wal(&store->writer, reterr);
 	if (status == WEIR_OK)
 		status = weir__sqlite_connect(&store->checkpointer, store->path,
-					      SQLITE_OPEN_READWRITE, 0, reterr);
+					      SQLITE_OPEN_READWRITE,
+					      store->busy_ns, reterr);
+	/* To be opened it waits as all do, to checkpoint it does not. */
+	store->checkpointer.busy_ns = 0;
 	return status;
 }
 
