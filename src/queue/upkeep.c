@@ -140,40 +140,25 @@ next_due(uint32_t count, int64_t next_ms, int64_t now_ms)
 	return next_ms > now_ms ? next_ms : now_ms + STUCK_MS;
 }
 
+/* Jobs or schedules, once they are due; *at_ms is when that will be. */
 static weir_status
-promote(struct weir_upkeep *upkeep, struct weir_upkept *ret, weir_error *reterr)
+keep_due(struct weir_upkeep *upkeep, int64_t *at_ms,
+	 weir_status (*keep)(weir_store *, uint32_t, uint32_t *, int64_t *,
+			     weir_error *),
+	 struct weir_upkept *ret, weir_error *reterr)
 {
 	int64_t now_ms = weir__store_now_ms(upkeep->store), next_ms;
 	uint32_t count = 0;
 	weir_status status;
 
-	if (upkeep->promote_at_ms > now_ms)
+	if (*at_ms > now_ms)
 		return WEIR_OK;
-	status = upkeep->store->ops->promote(upkeep->store, LIMIT, &count,
-					     &next_ms, reterr);
+	status = keep(upkeep->store, LIMIT, &count, &next_ms, reterr);
 	if (status != WEIR_OK)
 		return status;
 	weir_assert(count <= LIMIT);
 	ret->may_have |= count > 0;
-	upkeep->promote_at_ms = next_due(count, next_ms, now_ms);
-	return WEIR_OK;
-}
-
-static weir_status
-fire(struct weir_upkeep *upkeep, struct weir_upkept *ret, weir_error *reterr)
-{
-	int64_t now_ms = weir__store_now_ms(upkeep->store), next_ms;
-	uint32_t count = 0;
-	weir_status status;
-
-	if (upkeep->fire_at_ms > now_ms)
-		return WEIR_OK;
-	status = upkeep->store->ops->fire(upkeep->store, LIMIT, &count,
-					  &next_ms, reterr);
-	if (status != WEIR_OK)
-		return status;
-	ret->may_have |= count > 0;
-	upkeep->fire_at_ms = next_due(count, next_ms, now_ms);
+	*at_ms = next_due(count, next_ms, now_ms);
 	return WEIR_OK;
 }
 
@@ -364,6 +349,7 @@ weir_status
 weir__upkeep_run(struct weir_upkeep *upkeep, int64_t self, int64_t now_ns,
 		 struct weir_upkept *ret, weir_error *reterr)
 {
+	const struct weir_store_ops *ops = upkeep->store->ops;
 	weir_error more;
 	weir_status status;
 
@@ -378,9 +364,10 @@ weir__upkeep_run(struct weir_upkeep *upkeep, int64_t self, int64_t now_ns,
 		upkeep->promote_at_ms = upkeep->fire_at_ms = INT64_MIN;
 	}
 	/* What is wrong with one duty must not keep us from the others. */
-	status = fire(upkeep, ret, reterr);
+	status = keep_due(upkeep, &upkeep->fire_at_ms, ops->fire, ret, reterr);
 	status = first_of(status,
-			  promote(upkeep, ret, more_of(status, reterr, &more)));
+			  keep_due(upkeep, &upkeep->promote_at_ms, ops->promote,
+				   ret, more_of(status, reterr, &more)));
 	status = first_of(status, look(upkeep, self, now_ns, ret,
 				       more_of(status, reterr, &more)));
 	status = first_of(
