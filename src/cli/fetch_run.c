@@ -490,13 +490,6 @@ make_report(struct fetch_run *run)
 static int
 run_engine(struct fetch_run *run)
 {
-	const struct weir_common *common = &run->cli->common;
-	struct weir_progress_options progress = {
-		.mode = common->progress,
-		.color = common->color,
-		.quiet = common->quiet,
-		.fd = STDERR_FILENO,
-	};
 	int64_t max_ns = run->options->max_time_ns;
 	int status;
 
@@ -508,8 +501,7 @@ run_engine(struct fetch_run *run)
 	weir__fetch_count_init(&run->count, run->files, run->file_count);
 	run->count.unknown = run->from_records;
 	run->count.done = run->from_records;
-	weir__progress_init(&run->progress, &progress);
-	run->cli->progress = &run->progress;
+	weir__progress_begin(run->cli, &run->progress);
 	if (weir__thread_start(&run->thread, "weir-fetch", 0, engine_thread,
 			       run) == WEIR_OK) {
 		loop(run);

@@ -113,6 +113,21 @@ weir__output_room(int fd)
 }
 
 void
+weir__progress_begin(struct weir_cli *cli, struct weir_progress *progress)
+{
+	const struct weir_common *common = &cli->common;
+	struct weir_progress_options options = {
+		.mode = common->progress,
+		.color = common->color,
+		.quiet = common->quiet,
+		.fd = STDERR_FILENO,
+	};
+
+	weir__progress_init(progress, &options);
+	cli->progress = progress;
+}
+
+void
 weir__say_draining(struct weir_progress *progress,
 		   const struct weir_progress_counts *counts)
 {

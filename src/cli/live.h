@@ -35,6 +35,18 @@ int weir__records_open(struct weir_cli *cli, const char *path, bool append,
 size_t weir__output_room(int fd);
 
 /*
+ * Begin the progress line, as --progress, --color and --quiet want it, on
+ * stderr; errors and notes of the command appear above it from now on.
+ *
+ * Waits:   never.
+ * Threads: the main thread.
+ * Owns:    *progress stays the caller's, who ends it with
+ *          weir__progress_finish(), and then sets cli->progress to NULL.
+ * Returns: nothing.
+ */
+void weir__progress_begin(struct weir_cli *cli, struct weir_progress *progress);
+
+/*
  * Say that no more is begun: "draining: 8 running, 107 not started...".
  *
  * Waits:   for stderr to take it.

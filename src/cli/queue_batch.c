@@ -11,6 +11,7 @@
 #include "base/assert.h"
 #include "base/json.h"
 #include "base/units.h"
+#include "cli/live.h"
 #include "cli/queue_open.h"
 #include "cli/queue_time.h"
 #include "cli/signals.h"
@@ -46,22 +47,6 @@ weir__batch_check(struct weir_cli *cli, const weir_insert *insert, bool ours)
 	return WEIR_EXIT_USAGE;
 }
 
-/* Lines of progress, and errors above them, from now on. */
-static void
-begin_progress(struct queue_batch *batch)
-{
-	const struct weir_common *common = &batch->cli->common;
-	struct weir_progress_options options = {
-		.mode = common->progress,
-		.color = common->color,
-		.quiet = common->quiet,
-		.fd = STDERR_FILENO,
-	};
-
-	weir__progress_init(&batch->progress, &options);
-	batch->cli->progress = &batch->progress;
-}
-
 int
 weir__batch_begin(struct queue_batch **ret, struct weir_cli *cli,
 		  const char *db, weir_durability durability)
@@ -80,7 +65,7 @@ weir__batch_begin(struct queue_batch **ret, struct weir_cli *cli,
 	status = weir__queue_open(cli, db, QUEUE_OPEN_MAKE, durability,
 				  &batch->store);
 	if (status < 0)
-		begin_progress(batch);
+		weir__progress_begin(batch->cli, &batch->progress);
 	return status;
 }
 

@@ -644,13 +644,6 @@ make_engine(struct run *run)
 static int
 run_engine(struct run *run)
 {
-	const struct weir_common *common = &run->cli->common;
-	struct weir_progress_options progress = {
-		.mode = common->progress,
-		.color = common->color,
-		.quiet = common->quiet,
-		.fd = STDERR_FILENO,
-	};
 	int64_t max_ns = run->options->max_time_ns;
 	int status;
 
@@ -659,8 +652,7 @@ run_engine(struct run *run)
 		return weir__run_no_memory(run);
 	run->began_ns = weir_now_ns();
 	weir__stop_init(&run->stop, run->options->grace_ns);
-	weir__progress_init(&run->progress, &progress);
-	run->cli->progress = &run->progress;
+	weir__progress_begin(run->cli, &run->progress);
 	if (weir__thread_start(&run->thread, "weir-run", 0, engine_thread,
 			       run) == WEIR_OK) {
 		loop(run);

@@ -473,21 +473,13 @@ say_what(struct work_run *run)
 static int
 run_lane(struct work_run *run)
 {
-	const struct weir_common *common = &run->cli->common;
-	struct weir_progress_options progress = {
-		.mode = common->progress,
-		.color = common->color,
-		.quiet = common->quiet,
-		.fd = STDERR_FILENO,
-	};
 	weir_status status;
 
 	run->began_ns = weir_now_ns();
 	/* Nothing has happened that would have to be shown. */
 	run->seen_ns = run->began_ns - PLAIN_NS;
 	weir__stop_init(&run->stop, run->options->grace_ns);
-	weir__progress_init(&run->progress, &progress);
-	run->cli->progress = &run->progress;
+	weir__progress_begin(run->cli, &run->progress);
 	status = weir__work_begin(run->work, &run->error);
 	if (status == WEIR_OK &&
 	    weir__thread_start(&run->thread, "weir-work", 0, engine_thread,
