@@ -1,32 +1,8 @@
 /*
  * `weir` itself, which is a command as far as options, help and the man page
- * go, and the search for the others.
+ * go.
  */
 #include "cli/table.h"
-
-#include <string.h>
-
-const struct weir_command *
-weir__command_find(const char *name)
-{
-	for (size_t i = 0; weir__commands[i]; i++)
-		if (strcmp(weir__commands[i]->name, name) == 0)
-			return weir__commands[i];
-	return NULL;
-}
-
-static const struct weir_option main_table[] = {
-	WEIR_OPT_HEADING("Options"),
-	{WEIR_OPT_FLAG_AT(struct weir_main_options, help), .letter = 'h',
-	 .name = "help", .only_flag = true, .help = "show this, and end"},
-	{WEIR_OPT_FLAG_AT(struct weir_main_options, version), .letter = 'V',
-	 .name = "version", .only_flag = true,
-	 .help = "show the version, and end"},
-	{WEIR_OPT_FLAG_AT(struct weir_main_options, generate),
-	 .name = "generate", .only_flag = true, .hidden = true,
-	 .help = "print a man page or completions, for the build"},
-	WEIR_OPT_END_ROW,
-};
 
 static const char *const main_synopsis[] = {
 	"COMMAND [OPTIONS] [ARGUMENTS]",
@@ -78,14 +54,14 @@ static const int main_exits[] = {
 	-1,
 };
 
-const struct weir_command weir__cmd_weir = {
+const struct weir_command weir__program = {
 	.name = "weir",
 	.summary = "a lot of work through a few workers, and none of it lost",
 	.synopsis = main_synopsis,
 	.examples = main_examples,
 	.sections = main_sections,
 	.exits = main_exits,
-	.options = main_table,
+	.options = weir__main_options,
 	.options_size = sizeof(struct weir_main_options),
 	.stop_at_operand = true,
 };

@@ -84,8 +84,12 @@ extern const struct weir_command weir__cmd_queues;
 extern const struct weir_command weir__cmd_schedule;
 extern const struct weir_command weir__cmd_db;
 
-/* `weir` itself, for what stands before a command's name. */
-extern const struct weir_command weir__cmd_weir;
+/*
+ * The program itself, for what stands before a command's name.  Its name is
+ * what errors and help begin with, what variables begin with in capitals, and
+ * that of its configuration: weir, WEIR_JOBS, weir/weir.conf.
+ */
+extern const struct weir_command weir__program;
 
 /* The options that every command has. */
 struct weir_common {

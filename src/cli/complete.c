@@ -18,7 +18,7 @@ each_option(struct weir_buf *buf, const struct weir_command *c,
 			 const struct weir_option *o))
 {
 	const struct weir_option *tables[] = {c->options, weir__common_options};
-	int n = c == &weir__cmd_weir ? 1 : 2;
+	int n = c == &weir__program ? 1 : 2;
 
 	for (int i = 0; i < n; i++)
 		for (const struct weir_option *o = tables[i];
@@ -148,7 +148,7 @@ render_bash(struct weir_buf *buf)
 {
 	weir__buf_puts(buf, bash_head);
 	put_commands(buf);
-	each_option(buf, &weir__cmd_weir, bash_word);
+	each_option(buf, &weir__program, bash_word);
 	weir__buf_puts(buf, "\" ;;\n\thelp) _weir_words \"");
 	put_commands(buf);
 	weir__buf_puts(buf, "\" ;;\n");
@@ -263,7 +263,7 @@ render_zsh(struct weir_buf *buf)
 		weir__buf_puts(buf, "'\n");
 	}
 	weir__buf_puts(buf, "\t)\n\t_arguments -C -S");
-	each_option(buf, &weir__cmd_weir, zsh_option);
+	each_option(buf, &weir__program, zsh_option);
 	weir__buf_puts(buf,
 		       " \\\n\t\t'1:command:->command' '*::argument:->rest'\n"
 		       "\tcase $state in\n"
@@ -282,7 +282,7 @@ render_zsh(struct weir_buf *buf)
 static void
 fish_begin(struct weir_buf *buf, const struct weir_command *c)
 {
-	if (c == &weir__cmd_weir)
+	if (c == &weir__program)
 		weir__buf_puts(buf,
 			       "complete -c weir -n __fish_use_subcommand");
 	else
@@ -354,7 +354,7 @@ render_fish(struct weir_buf *buf)
 	for (size_t i = 0; weir__commands[i]; i++) {
 		const struct weir_command *c = weir__commands[i];
 
-		fish_begin(buf, &weir__cmd_weir);
+		fish_begin(buf, &weir__program);
 		weir__buf_printf(buf, " -a %s -d '", c->name);
 		put_quoted(buf, c->summary, "\\");
 		weir__buf_puts(buf, "'\n");
@@ -364,7 +364,7 @@ render_fish(struct weir_buf *buf)
 		}
 		fish_words(buf, c);
 	}
-	each_option(buf, &weir__cmd_weir, fish_option);
+	each_option(buf, &weir__program, fish_option);
 	for (size_t i = 0; weir__commands[i]; i++)
 		each_option(buf, weir__commands[i], fish_option);
 }

@@ -45,11 +45,13 @@ static bool
 default_path(struct weir_buf *path)
 {
 	const char *xdg = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
+	const char *name = weir__program.name;
 
 	if (xdg && xdg[0] == '/')
-		weir__buf_printf(path, "%s/weir/weir.conf", xdg);
+		weir__buf_printf(path, "%s/%s/%s.conf", xdg, name, name);
 	else if (home && home[0] == '/')
-		weir__buf_printf(path, "%s/.config/weir/weir.conf", home);
+		weir__buf_printf(path, "%s/.config/%s/%s.conf", home, name,
+				 name);
 	return path->len > 0 && !path->failed;
 }
 

@@ -32,12 +32,12 @@ print_line(struct weir_cli *cli, const struct weir_buf *line)
 	weir__buf_fini(&clean);
 }
 
-/* "weir: ", "weir fetch: ". */
+/* "weir: ", "weir fetch: ", and so on for another program. */
 static void
 begin_line(struct weir_buf *line, const struct weir_cli *cli)
 {
-	weir__buf_puts(line, "weir");
-	if (cli->command != &weir__cmd_weir)
+	weir__buf_puts(line, weir__program.name);
+	if (cli->command != &weir__program)
 		weir__buf_printf(line, " %s", cli->command->name);
 	weir__buf_puts(line, ": ");
 }

@@ -109,10 +109,10 @@ usage(struct weir_buf *buf, const struct weir_command *c)
 	const char *title = "Usage:   ";
 
 	for (size_t i = 0; c->synopsis[i]; i++) {
-		weir__buf_printf(buf, "%sweir %s%s%s\n", title,
-				 c == &weir__cmd_weir ? "" : c->name,
-				 c == &weir__cmd_weir ? "" : " ",
-				 c->synopsis[i]);
+		weir__buf_printf(
+			buf, "%s%s %s%s%s\n", title, weir__program.name,
+			c == &weir__program ? "" : c->name,
+			c == &weir__program ? "" : " ", c->synopsis[i]);
 		title = "         ";
 	}
 }
@@ -164,10 +164,10 @@ word_list(struct weir_buf *buf, const struct weir_command *c)
 void
 weir__help_render(struct weir_buf *buf, const struct weir_command *c)
 {
-	bool top = c == &weir__cmd_weir;
+	bool top = c == &weir__program;
 
-	weir__buf_printf(buf, "weir%s%s: %s\n\n", top ? "" : " ",
-			 top ? "" : c->name, c->summary);
+	weir__buf_printf(buf, "%s%s%s: %s\n\n", weir__program.name,
+			 top ? "" : " ", top ? "" : c->name, c->summary);
 	if (c->examples && c->examples[0].command)
 		weir__buf_printf(buf, "Example: %s    # %s\n",
 				 c->examples[0].command, c->examples[0].what);
@@ -180,7 +180,9 @@ weir__help_render(struct weir_buf *buf, const struct weir_command *c)
 		option_table(buf, weir__common_options);
 	weir__buf_puts(buf, "\nMore:    ");
 	if (top)
-		weir__buf_puts(buf, "weir help COMMAND; man weir\n");
+		weir__buf_printf(buf, "%s help COMMAND; man %s\n",
+				 weir__program.name, weir__program.name);
 	else
-		weir__buf_printf(buf, "man weir-%s\n", c->name);
+		weir__buf_printf(buf, "man %s-%s\n", weir__program.name,
+				 c->name);
 }

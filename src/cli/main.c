@@ -56,8 +56,9 @@ print_version(struct weir_cli *cli)
 {
 	struct weir_buf text = {0};
 
-	weir__buf_printf(&text, "weir %d.%d.%d\n", WEIR_VERSION_MAJOR,
-			 WEIR_VERSION_MINOR, WEIR_VERSION_PATCH);
+	weir__buf_printf(&text, "%s %d.%d.%d\n", weir__program.name,
+			 WEIR_VERSION_MAJOR, WEIR_VERSION_MINOR,
+			 WEIR_VERSION_PATCH);
 	return print_out(cli, &text);
 }
 
@@ -68,11 +69,11 @@ unknown_command(struct weir_cli *cli, const char *name)
 
 	if (guess) {
 		weir__cli_error(cli, NULL,
-				"unknown command '%s'; did you mean 'weir %s'?",
-				name, guess);
+				"unknown command '%s'; did you mean '%s %s'?",
+				name, weir__program.name, guess);
 	} else {
 		weir__cli_error(cli, NULL, "unknown command '%s'", name);
-		weir__cli_try(cli, "weir --help");
+		weir__cli_try(cli, "%s --help", weir__program.name);
 	}
 	return WEIR_EXIT_USAGE;
 }
@@ -88,7 +89,7 @@ too_many(struct weir_cli *cli, const char *operand)
 static int
 run_help(struct weir_cli *cli, size_t at)
 {
-	const struct weir_command *command = &weir__cmd_weir;
+	const struct weir_command *command = &weir__program;
 
 	if (cli->operand_count > at + 1)
 		return too_many(cli, cli->operands[at + 1]);
@@ -113,8 +114,9 @@ run_generate(struct weir_cli *cli)
 	    weir__completion_render(&text, name))
 		return print_out(cli, &text);
 	if (strcmp(what, "man") == 0)
-		command = strcmp(name, "weir") == 0 ? &weir__cmd_weir
-						    : weir__command_find(name);
+		command = strcmp(name, weir__program.name) == 0
+				  ? &weir__program
+				  : weir__command_find(name);
 	if (command) {
 		weir__man_render(&text, command);
 		return print_out(cli, &text);
@@ -161,7 +163,7 @@ dispatch(struct weir_cli *cli, int argc, char **argv)
 		return run_generate(cli);
 	if (cli->operand_count == 0) {
 		weir__cli_error(cli, NULL, "no command given");
-		weir__cli_try(cli, "weir --help");
+		weir__cli_try(cli, "%s --help", weir__program.name);
 		return WEIR_EXIT_USAGE;
 	}
 	if (strcmp(cli->operands[0], "help") == 0)
@@ -188,7 +190,7 @@ main(int argc, char **argv)
 		argc--;
 		argv++;
 	}
-	if (!weir__cli_init(&cli, &weir__cmd_weir)) {
+	if (!weir__cli_init(&cli, &weir__program)) {
 		weir__cli_error(&cli, NULL, "out of memory");
 		return WEIR_EXIT_FAILURE;
 	}

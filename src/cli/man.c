@@ -186,8 +186,8 @@ put_synopsis(struct weir_buf *buf, const struct weir_command *c)
 	for (size_t i = 0; c->synopsis[i]; i++) {
 		weir__buf_printf(buf, "%s\\fBweir%s%s\\fR ",
 				 i == 0 ? "" : ".br\n",
-				 c == &weir__cmd_weir ? "" : " ",
-				 c == &weir__cmd_weir ? "" : c->name);
+				 c == &weir__program ? "" : " ",
+				 c == &weir__program ? "" : c->name);
 		put_text(buf, c->synopsis[i]);
 		weir__buf_putc(buf, '\n');
 	}
@@ -288,11 +288,11 @@ put_exits(struct weir_buf *buf, const struct weir_command *c)
 static void
 put_configuration(struct weir_buf *buf, const struct weir_command *c)
 {
-	const char *name = c == &weir__cmd_weir ? "fetch" : c->name;
+	const char *name = c == &weir__program ? "fetch" : c->name;
 	struct weir_buf variable = {0};
 
 	weir__option_env_name(&variable,
-			      c == &weir__cmd_weir ? weir__commands[0] : c,
+			      c == &weir__program ? weir__commands[0] : c,
 			      "quiet");
 	weir__buf_puts(buf, ".SH ENVIRONMENT\n");
 	weir__buf_printf(
@@ -326,7 +326,7 @@ put_see_also(struct weir_buf *buf, const struct weir_command *c)
 	const char *glue = "";
 
 	weir__buf_puts(buf, ".SH SEE ALSO\n");
-	if (c != &weir__cmd_weir) {
+	if (c != &weir__program) {
 		weir__buf_puts(buf, "\\fBweir\\fR(1)");
 		glue = ", ";
 	}
@@ -344,7 +344,7 @@ put_see_also(struct weir_buf *buf, const struct weir_command *c)
 static void
 put_title(struct weir_buf *buf, const struct weir_command *c)
 {
-	bool top = c == &weir__cmd_weir;
+	bool top = c == &weir__program;
 
 	weir__buf_puts(buf, ".TH WEIR");
 	if (!top) {
@@ -375,12 +375,12 @@ weir__man_render(struct weir_buf *buf, const struct weir_command *c)
 		put_prose(buf, s->text);
 		s++;
 	}
-	if (c == &weir__cmd_weir)
+	if (c == &weir__program)
 		put_commands(buf);
 	put_words(buf, c);
 	weir__buf_puts(buf, ".SH OPTIONS\n");
 	put_options(buf, c->options);
-	if (c != &weir__cmd_weir)
+	if (c != &weir__program)
 		put_options(buf, weir__common_options);
 	for (; s && s->title; s++) {
 		weir__buf_printf(buf, ".SH %s\n", s->title);

@@ -121,7 +121,7 @@ ref_common(struct weir_cli *cli, const struct weir_option *row, bool negated)
 static bool
 has_common(const struct weir_command *command)
 {
-	return command != &weir__cmd_weir;
+	return command != &weir__program;
 }
 
 struct weir_option_ref
@@ -325,7 +325,7 @@ unknown_option(struct weir_cli *cli, const char *arg, size_t len)
 		return WEIR_EXIT_USAGE;
 	}
 	weir__cli_error(cli, NULL, "unknown option '%.*s'", (int)len, arg);
-	weir__cli_try(cli, "weir %s%s--help",
+	weir__cli_try(cli, "%s %s%s--help", weir__program.name,
 		      has_common(cli->command) ? cli->command->name : "",
 		      has_common(cli->command) ? " " : "");
 	return WEIR_EXIT_USAGE;
@@ -446,7 +446,8 @@ void
 weir__option_env_name(struct weir_buf *buf, const struct weir_command *command,
 		      const char *name)
 {
-	weir__buf_puts(buf, "WEIR_");
+	env_spell(buf, weir__program.name);
+	weir__buf_putc(buf, '_');
 	if (command) {
 		env_spell(buf, command->name);
 		weir__buf_putc(buf, '_');

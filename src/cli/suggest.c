@@ -98,7 +98,7 @@ weir__option_suggest(const struct weir_command *command, const char *name,
 	int score = -1;
 
 	best = nearest(command->options, name, len, NULL, &score);
-	if (command == &weir__cmd_weir)
+	if (command == &weir__program)
 		return best;
 	return nearest(weir__common_options, name, len, best, &score);
 }

@@ -13,11 +13,13 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* What stands between `weir` and the command's name. */
+/* What stands between the program and the command's name. */
 struct weir_main_options {
 	bool help, version;
 	bool generate; /* hidden: man pages and completions, for the build */
 };
+
+extern const struct weir_option weir__main_options[];
 
 /* The rows that every command has, into `struct weir_common`. */
 extern const struct weir_option weir__common_options[];
@@ -93,7 +95,7 @@ int weir__config_read(struct weir_cli *cli);
 /* Text without its `backquotes`; the man page prints them bold instead. */
 void weir__prose_plain(struct weir_buf *buf, const char *text);
 
-/* `weir CMD --help`, or `weir --help` for weir__cmd_weir. */
+/* `weir CMD --help`, or `weir --help` for weir__program. */
 void weir__help_render(struct weir_buf *buf, const struct weir_command *c);
 
 /* The man page in roff, and the completions; false: no such shell. */

@@ -41,12 +41,14 @@ unknown_word(struct weir_cli *cli, const char *typed)
 	}
 	if (best) {
 		weir__cli_error(cli, NULL,
-				"unknown word '%s'; did you mean 'weir %s %s'?",
-				typed, cli->command->name, best);
+				"unknown word '%s'; did you mean '%s %s %s'?",
+				typed, weir__program.name, cli->command->name,
+				best);
 		return;
 	}
 	weir__cli_error(cli, NULL, "unknown word '%s'", typed);
-	weir__cli_try(cli, "weir %s --help", cli->command->name);
+	weir__cli_try(cli, "%s %s --help", weir__program.name,
+		      cli->command->name);
 }
 
 /* Is name among those, which are parted by blanks? */
@@ -74,9 +76,11 @@ options_fit(struct weir_cli *cli, const struct weir_command_word *word)
 		    is_among(word->options, o->name) ||
 		    cli->sources[o - cli->command->options] != WEIR_FROM_FLAG)
 			continue;
-		weir__cli_error(cli, NULL, "--%s means nothing to 'weir %s %s'",
-				o->name, cli->command->name, word->name);
-		weir__cli_try(cli, "weir %s --help", cli->command->name);
+		weir__cli_error(cli, NULL, "--%s means nothing to '%s %s %s'",
+				o->name, weir__program.name, cli->command->name,
+				word->name);
+		weir__cli_try(cli, "%s %s --help", weir__program.name,
+			      cli->command->name);
 		return false;
 	}
 	return true;
