@@ -109,6 +109,118 @@ TEST(progress, leaves_out_what_matters_least_when_it_is_narrow)
 				       strlen(line(&c, columns))) <= columns);
 }
 
+/* Three pools in a row, the second of which is too slow. */
+static const struct weir_progress_stage stages[] = {
+	{.name = "extract",
+	 .busy = 2,
+	 .width = 2,
+	 .queued = 16,
+	 .bound = 16,
+	 .done = 120},
+	{.name = "embed",
+	 .busy = 16,
+	 .width = 16,
+	 .queued = 9,
+	 .bound = 16,
+	 .done = 100,
+	 .retries = 3},
+	{.name = "store",
+	 .busy = 1,
+	 .width = 16,
+	 .queued = 0,
+	 .bound = 16,
+	 .done = 100},
+};
+
+static struct weir_progress_counts
+staged_example(void)
+{
+	return (struct weir_progress_counts){
+		.done = 100,
+		.total = 200,
+		.ok = 100,
+		.elapsed_ns = 10 * WEIR_S,
+		.stages = stages,
+		.stage_count = 3,
+	};
+}
+
+static const char *
+stage_lines(const struct weir_progress_counts *counts, unsigned columns)
+{
+	static struct weir_buf buf;
+
+	weir__buf_reset(&buf);
+	weir__progress_render_stages(&p, &buf, counts, columns);
+	return weir__buf_str(&buf);
+}
+
+TEST(progress, gives_each_stage_of_a_pipeline_a_line)
+{
+	struct weir_progress_counts c = staged_example();
+
+	start(WEIR_PROGRESS_BAR, "C.UTF-8", 0);
+	CHECK_STR(stage_lines(&c, 0),
+		  " extract    2/2 busy  ━━━━━━━━━━ 16/16 queued  12/s\n"
+		  " embed    16/16 busy  ━━━━━╺━━━━  9/16 queued  10/s  retry "
+		  "3\n"
+		  " store     1/16 busy  ╺━━━━━━━━━  0/16 queued  10/s\n");
+}
+
+TEST(progress, keeps_the_lines_of_stages_within_a_narrow_terminal)
+{
+	struct weir_progress_counts c = staged_example();
+
+	start(WEIR_PROGRESS_BAR, "C.UTF-8", 0);
+	CHECK_STR(stage_lines(&c, 50),
+		  " extract    2/2 busy  16/16 queued  12/s\n"
+		  " embed    16/16 busy   9/16 queued  10/s  retry 3\n"
+		  " store     1/16 busy   0/16 queued  10/s\n");
+	p.color = true;
+	for (unsigned columns = 1; columns < 100; columns++) {
+		char *text = strdup(stage_lines(&c, columns)), *rest = text;
+		unsigned lines = 0;
+
+		REQUIRE(text);
+		for (char *one; (one = strsep(&rest, "\n")) && rest; lines++)
+			CHECK(weir__term_width(one, strlen(one)) <= columns);
+		CHECK_EQ_INT(lines, 3);
+		free(text);
+	}
+}
+
+TEST(progress, takes_all_lines_of_stages_off_the_screen_again)
+{
+	struct weir_progress_counts c = staged_example();
+
+	start(WEIR_PROGRESS_BAR, "C.UTF-8", 80);
+	tick(&c, 10 * WEIR_S);
+	CHECK(strncmp(written(), " extract", 8) == 0);
+	c.ok++;
+	tick(&c, 11 * WEIR_S);
+	/* Three lines up from the fourth, and everything below goes. */
+	CHECK(strncmp(written(), "\r\033[3A\033[J extract", 16) == 0);
+	weir__progress_finish(&p);
+	CHECK_STR(written(), "\r\033[3A\033[J");
+}
+
+TEST(progress, tells_of_stages_in_one_line_or_as_json_without_a_terminal)
+{
+	struct weir_progress_counts c = staged_example();
+
+	c.stage_count = 1;
+	start(WEIR_PROGRESS_PLAIN, "C.UTF-8", 0);
+	tick(&c, 31 * WEIR_S);
+	CHECK_STR(written(), " 100/200+  ok 100  fail 0 | 3.2/s | extract 2/2 "
+			     "busy, 16/16 queued\n");
+	start(WEIR_PROGRESS_JSON, "C.UTF-8", 0);
+	tick(&c, 2 * WEIR_S);
+	CHECK(strstr(written(),
+		     "\"stages\":[{\"name\":\"extract\",\"busy\":2,"
+		     "\"width\":2,\"queued\":16,\"bound\":16,\"done\":120,"
+		     "\"retries\":0}]"));
+}
+
 TEST(progress, is_ascii_in_another_locale)
 {
 	struct weir_progress_counts c = example();

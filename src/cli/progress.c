@@ -17,6 +17,7 @@
  */
 #include "cli/progress.h"
 
+#include "base/assert.h"
 #include "base/json.h"
 #include "base/units.h"
 
@@ -117,7 +118,30 @@ update_rates(struct weir_progress *p, const struct weir_progress_counts *counts)
 		return;
 	rate_update(&p->jobs, counts->ok + counts->failed, step_ns);
 	rate_update(&p->bytes, counts->bytes, step_ns);
+	for (size_t i = 0; i < counts->stage_count; i++)
+		rate_update(&p->stages[i], counts->stages[i].done, step_ns);
 	p->rated_ns = counts->elapsed_ns;
+}
+
+/* Take what is painted off the screen: up to its first line, and all below. */
+static void
+put_erase(struct weir_progress *p)
+{
+	weir__buf_putc(&p->out, '\r');
+	if (p->shown > 1)
+		weir__buf_printf(&p->out, "\033[%uA\033[J", p->shown - 1);
+	else
+		weir__buf_puts(&p->out, "\033[K");
+}
+
+static unsigned
+count_lines(const struct weir_buf *text)
+{
+	unsigned lines = 1;
+
+	for (size_t i = 0; i < text->len; i++)
+		lines += text->data[i] == '\n';
+	return lines;
 }
 
 /* Erase, what is in text, and the line again if it is to be seen. */
@@ -127,11 +151,11 @@ flush_locked(struct weir_progress *p, const struct weir_buf *text,
 {
 	weir__buf_reset(&p->out);
 	if (p->shown)
-		weir__buf_puts(&p->out, "\r\033[K");
+		put_erase(p);
 	weir__buf_append(&p->out, weir__buf_str(text), text->len);
 	if (show_line)
 		weir__buf_append(&p->out, weir__buf_str(&p->line), p->line.len);
-	p->shown = show_line;
+	p->shown = show_line ? count_lines(&p->line) : 0;
 	/* Without memory there is no line; the jobs matter more. */
 	if (!p->out.failed && p->out.len > 0)
 		(void)weir__term_say(p->fd, p->out.data, p->out.len);
@@ -165,6 +189,35 @@ json_event(struct weir_buf *buf, const char *type, const char *subject,
 }
 
 static void
+json_stages(struct weir_json *j, const struct weir_progress_counts *c)
+{
+	weir__json_key(j, "stages");
+	weir__json_begin_array(j);
+	for (size_t i = 0; i < c->stage_count; i++) {
+		const struct weir_progress_stage *s = &c->stages[i];
+		const struct {
+			const char *key;
+			uint64_t value;
+		} fields[] = {
+			{"busy", s->busy},     {"width", s->width},
+			{"queued", s->queued}, {"bound", s->bound},
+			{"done", s->done},     {"retries", s->retries},
+		};
+
+		weir__json_begin_object(j);
+		weir__json_key(j, "name");
+		weir__json_puts(j, s->name);
+		for (size_t k = 0; k < sizeof(fields) / sizeof(fields[0]);
+		     k++) {
+			weir__json_key(j, fields[k].key);
+			weir__json_uint(j, fields[k].value);
+		}
+		weir__json_end_object(j);
+	}
+	weir__json_end_array(j);
+}
+
+static void
 json_counts(struct weir_buf *buf, const struct weir_progress_counts *c)
 {
 	const struct {
@@ -187,6 +240,8 @@ json_counts(struct weir_buf *buf, const struct weir_progress_counts *c)
 		weir__json_key(&j, fields[i].key);
 		weir__json_uint(&j, fields[i].value);
 	}
+	if (c->stage_count > 0)
+		json_stages(&j, c);
 	weir__json_key(&j, "total_final");
 	weir__json_bool(&j, c->total_final);
 	weir__json_key(&j, "elapsed_s");
@@ -370,6 +425,7 @@ add_periodic_line(struct weir_progress *p,
 		return;
 	}
 	weir__progress_render(p, &p->pending, counts, 0);
+	weir__progress_render_stages_inline(&p->pending, counts);
 	weir__buf_putc(&p->pending, '\n');
 }
 
@@ -380,10 +436,11 @@ paint(struct weir_progress *p, const struct weir_progress_counts *counts)
 	unsigned columns = columns_of(p);
 	bool changed;
 
-	weir__buf_reset(&p->out);
 	/* The last column is left free: some terminals wrap when it is used. */
-	weir__progress_render(p, &p->out, counts,
-			      columns > 1 ? columns - 1 : 79);
+	columns = columns > 1 ? columns - 1 : 79;
+	weir__buf_reset(&p->out);
+	weir__progress_render_stages(p, &p->out, counts, columns);
+	weir__progress_render(p, &p->out, counts, columns);
 	changed = p->out.len != p->line.len ||
 		  memcmp(weir__buf_str(&p->out), weir__buf_str(&p->line),
 			 p->out.len) != 0;
@@ -402,6 +459,8 @@ update_locked(struct weir_progress *p,
 	bool bar = p->mode == WEIR_PROGRESS_BAR && !in_background(p);
 	bool changed = false;
 
+	weir_assert(counts->stage_count <= WEIR_PROGRESS_STAGES_MAX);
+
 	p->flush_ns = now_ns;
 	update_rates(p, counts);
 	take_events_locked(p, now_ns, false);
@@ -410,7 +469,7 @@ update_locked(struct weir_progress *p,
 	else if (p->mode == WEIR_PROGRESS_PLAIN ||
 		 p->mode == WEIR_PROGRESS_JSON)
 		add_periodic_line(p, counts);
-	if (p->pending.len > 0 || changed || bar != p->shown)
+	if (p->pending.len > 0 || changed || bar != (p->shown > 0))
 		flush_locked(p, &p->pending, bar);
 }
 
@@ -440,7 +499,7 @@ weir__progress_note(struct weir_progress *p, const char *text)
 		weir__buf_putc(&line, '\n');
 	}
 	weir__mutex_lock(&p->screen);
-	flush_locked(p, &line, p->shown);
+	flush_locked(p, &line, p->shown > 0);
 	weir__mutex_unlock(&p->screen);
 	weir__buf_fini(&line);
 }
@@ -458,8 +517,9 @@ weir__progress_status(struct weir_progress *p,
 	} else {
 		weir__progress_render(p, &line, counts, columns);
 		weir__buf_putc(&line, '\n');
+		weir__progress_render_stages(p, &line, counts, columns);
 	}
-	flush_locked(p, &line, p->shown);
+	flush_locked(p, &line, p->shown > 0);
 	weir__mutex_unlock(&p->screen);
 	weir__buf_fini(&line);
 }

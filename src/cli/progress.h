@@ -4,6 +4,12 @@
  *  ✗ https://b.example/404.pdf            404 Not Found              (no retry)
  *  1 204/5 000 ━━━━━━╺━━━━━━━━━━━━━━━━━━ 24%  ok 1 198  fail 6  retry 11 | ...
  *
+ * Where jobs go through several pools in a row, each of them has a line above
+ * it, in which a stage that is too slow can be seen by the channel before it:
+ *
+ *  extract     2/2 busy    ━━━━━━━━━━ 16/16 queued   38/s
+ *  embed     16/16 busy    ━━━━━╺━━━━  9/16 queued   51/s
+ *
  * The owner calls weir__progress_update() with fresh counts about ten times a
  * second, and weir__progress_event() for each failure and retry as it comes.
  * Nothing is written but in update, note, hide and finish: events wait in a
@@ -41,6 +47,17 @@ enum weir_progress_kind {
 	WEIR_PROGRESS_RETRY,  /* ↻ it will be tried again */
 };
 
+/* One of several pools in a row; see above. */
+struct weir_progress_stage {
+	const char *name;
+	uint64_t busy, width;   /* slots at work, of how many */
+	uint64_t queued, bound; /* in the channel before it, at most */
+	uint64_t done;          /* have left it */
+	uint64_t retries;
+};
+
+#define WEIR_PROGRESS_STAGES_MAX 8
+
 struct weir_progress_counts {
 	uint64_t done;    /* ok + failed + skipped */
 	uint64_t total;   /* all jobs, or those read so far; 0: not known */
@@ -50,6 +67,9 @@ struct weir_progress_counts {
 	uint64_t queued;      /* read but not started */
 	uint64_t bytes;
 	int64_t elapsed_ns; /* since the start; never goes back */
+	/* Lent; at most WEIR_PROGRESS_STAGES_MAX of them. */
+	const struct weir_progress_stage *stages;
+	size_t stage_count;
 };
 
 struct weir_progress_options {
@@ -83,11 +103,12 @@ struct weir_progress {
 
 	/* guarded by screen */
 	struct weir_mutex screen;
-	bool shown;       /* the line is on the screen now */
+	unsigned shown;   /* lines on the screen now: 0, 1, or more by stages */
 	int64_t flush_ns; /* when an update last did anything; -1: never */
 	int64_t line_ns;  /* when the line was last due */
 	int64_t rated_ns; /* when the rates were last brought up to date */
 	struct weir_progress_rate jobs, bytes;
+	struct weir_progress_rate stages[WEIR_PROGRESS_STAGES_MAX];
 	struct weir_buf pending; /* the events that are being written */
 	struct weir_buf line;    /* the line as it was last painted */
 	struct weir_buf out;     /* what one write() takes; kept for reuse */
@@ -187,6 +208,44 @@ int weir__progress_write(struct weir_progress *p, int to_fd, const char *data,
  * Returns: nothing; out of memory is buf's `failed`.
  */
 void weir__progress_format_rate(struct weir_buf *buf, double per_second);
+
+/*
+ * The smoothed rate or, before there is one, the average.
+ *
+ * Waits:   never.
+ * Threads: who holds screen, or the only one.
+ * Owns:    nothing.
+ * Returns: how many a second.
+ */
+double weir__progress_rate_of(const struct weir_progress_rate *rate,
+			      uint64_t count, int64_t elapsed_ns);
+
+/*
+ * Cut what begins at start off behind so many columns, characters whole.
+ *
+ * Waits:   never.
+ * Threads: any.
+ * Owns:    nothing.
+ * Returns: nothing.
+ */
+void weir__progress_cut(struct weir_buf *buf, size_t start, unsigned columns);
+
+/*
+ * The lines of the stages, each with its end, at most columns wide (0: any
+ * width); or all of them as one piece of text, for logs: " | embed 16/16 busy,
+ * 9/16 queued".
+ *
+ * Waits:   never.
+ * Threads: who holds screen, or the only one.
+ * Owns:    appends to buf.
+ * Returns: nothing; out of memory is buf's `failed`.
+ */
+void weir__progress_render_stages(const struct weir_progress *p,
+				  struct weir_buf *buf,
+				  const struct weir_progress_counts *counts,
+				  unsigned columns);
+void weir__progress_render_stages_inline(
+	struct weir_buf *buf, const struct weir_progress_counts *counts);
 
 /*
  * The end: the events that wait are written, the line is taken off, the memory

@@ -80,9 +80,9 @@ weir__progress_format_rate(struct weir_buf *buf, double per_second)
 	weir__buf_printf(buf, "%s/s", text);
 }
 
-/* The smoothed rate or, before there is one, the average. */
-static double
-rate_of(const struct weir_progress_rate *r, uint64_t count, int64_t elapsed_ns)
+double
+weir__progress_rate_of(const struct weir_progress_rate *r, uint64_t count,
+		       int64_t elapsed_ns)
 {
 	if (r->weight > 0)
 		return r->value / r->weight;
@@ -193,8 +193,10 @@ static void
 put_speed(const struct painter *t, const struct level *level)
 {
 	const struct weir_progress_counts *c = t->counts;
-	double jobs = rate_of(&t->p->jobs, c->ok + c->failed, c->elapsed_ns);
-	double bytes = rate_of(&t->p->bytes, c->bytes, c->elapsed_ns);
+	double jobs = weir__progress_rate_of(&t->p->jobs, c->ok + c->failed,
+					     c->elapsed_ns);
+	double bytes =
+		weir__progress_rate_of(&t->p->bytes, c->bytes, c->elapsed_ns);
 	char text[WEIR_FORMAT_SIZE];
 
 	if (!level->rate || c->elapsed_ns <= 0)
@@ -221,9 +223,8 @@ put_line(const struct painter *t, const struct level *level)
 	put_speed(t, level);
 }
 
-/* Nothing fits: cut the barest line off, characters whole and no colours. */
-static void
-cut_line(struct weir_buf *buf, size_t start, unsigned columns)
+void
+weir__progress_cut(struct weir_buf *buf, size_t start, unsigned columns)
 {
 	size_t at = start;
 
@@ -260,8 +261,9 @@ weir__progress_render(const struct weir_progress *p, struct weir_buf *buf,
 			return;
 		buf->len = start;
 	}
+	/* Nothing fits: the barest line, and of it as much as does. */
 	t.color = false;
 	put_line(&t, &levels[LEVELS - 1]);
 	if (!buf->failed)
-		cut_line(buf, start, columns);
+		weir__progress_cut(buf, start, columns);
 }
