@@ -132,6 +132,18 @@ take(struct line *l, struct piece *ret_out)
 	return r;
 }
 
+/* The same with what was submitted, where items are kept. */
+static inline weir_pipeline_result
+take_item(struct line *l, struct piece *ret_in, struct piece *ret_out)
+{
+	weir_ctx *ctx = patience();
+	weir_pipeline_result r;
+
+	OK(weir_pipeline_next_item(l->p, &r, ret_in, ret_out, ctx));
+	weir_ctx_unref(ctx);
+	return r;
+}
+
 static inline weir_pool_stats
 stage_stats(struct line *l, uint32_t stage)
 {
@@ -152,11 +164,31 @@ check_stages_empty(struct line *l)
 	}
 }
 
+/* A piece as it was submitted: no stage has written to it. */
+static inline void
+check_submitted(const struct piece *in, int number)
+{
+	REQUIRE(in);
+	CHECK_EQ_INT(in->number, number);
+	CHECK_EQ_INT(in->trail, 0);
+}
+
 #define PIECE(n, a, b, c)                          \
 	(struct piece)                             \
 	{                                          \
 		.number = (n), .what = { a, b, c } \
 	}
+
+/* Item 1 holds the only worker of stage 1; 2 waits behind it. */
+static inline void
+line_jam(struct line *l, uint32_t queue)
+{
+	line_init(l, 1, queue);
+	l->options.keep_in = true;
+	line_start(l);
+	put(l, PIECE(1, ECHO, GATE, ECHO), NULL);
+	WAIT_FOR(atomic_load(&l->places[1].seen.running) == 1);
+}
 
 /* Full: each worker holds an item, each queue is full. */
 static inline bool

@@ -376,16 +376,6 @@ TEST(pipeline, an_item_is_cancelled_between_attempts)
 	check_cancelled(&l, ctx, 1, 2);
 }
 
-/* Item 1 holds the only worker of stage 1; 2 waits behind it. */
-static void
-line_jam(struct line *l, uint32_t queue)
-{
-	line_init(l, 1, queue);
-	line_start(l);
-	put(l, PIECE(1, ECHO, GATE, ECHO), NULL);
-	WAIT_FOR(atomic_load(&l->places[1].seen.running) == 1);
-}
-
 TEST(pipeline, an_item_is_cancelled_in_the_queue_between_two_stages)
 {
 	weir_ctx *ctx = gate_make();
@@ -432,6 +422,177 @@ TEST(pipeline, an_item_is_cancelled_while_it_waits_for_the_next_queue)
 	gate_open(l.gate);
 	weir_ctx_unref(ctx);
 	line_end(&l);
+}
+
+TEST(pipeline, an_item_that_fails_in_any_stage_comes_back_as_submitted)
+{
+	struct line l;
+
+	line_init(&l, 1, 2);
+	l.options.keep_in = true;
+	line_start(&l);
+	for (uint32_t i = 0; i < STAGES; i++) {
+		struct piece piece = PIECE((int)i + 7, ECHO, ECHO, ECHO);
+		struct piece in = {.trail = -1}, out = {.trail = -1};
+		weir_pipeline_result r;
+
+		piece.status = WEIR_PERMANENT;
+		piece.what[i] = FAIL;
+		put(&l, piece, NULL);
+		r = take_item(&l, &in, &out);
+		CHECK_EQ_INT(r.result.status, WEIR_PERMANENT);
+		CHECK_EQ_INT(r.stage, i);
+		check_submitted(&in, (int)i + 7);
+		CHECK_EQ_INT(in.what[i], FAIL);
+		CHECK_EQ_INT(in.status, WEIR_PERMANENT);
+		CHECK_EQ_INT(out.trail, -1);
+	}
+	line_end(&l);
+}
+
+TEST(pipeline, an_item_that_succeeds_comes_back_beside_its_output)
+{
+	struct piece in = {.trail = -1}, out;
+	struct line l;
+
+	line_init(&l, 1, 2);
+	l.stages[1].retry =
+		(weir_retry){.attempts_max = 2, .delay_ns = WEIR_MS};
+	l.options.keep_in = true;
+	line_start(&l);
+	put(&l, PIECE(7, ECHO, FLAKY, ECHO), NULL);
+	CHECK_EQ_INT(take_item(&l, &in, &out).result.status, WEIR_OK);
+	check_submitted(&in, 7);
+	CHECK_EQ_INT(out.number, 7);
+	CHECK_EQ_INT(out.trail, 123);
+	line_end(&l);
+}
+
+TEST(pipeline, items_that_are_kept_need_not_be_taken)
+{
+	weir_pipeline_result r;
+	struct piece in, out;
+	struct line l;
+
+	line_init(&l, 1, 2);
+	l.options.keep_in = true;
+	line_start(&l);
+	CHECK_EQ_INT(weir_pipeline_try_next_item(l.p, &r, &in, &out),
+		     WEIR_BUSY);
+	for (int i = 0; i < 4; i++)
+		put(&l, PIECE(i, ECHO, ECHO, ECHO), NULL);
+	CHECK_EQ_INT(take_item(&l, NULL, &out).result.id, 1);
+	CHECK_EQ_INT(out.trail, 123);
+	CHECK_EQ_INT(take_item(&l, NULL, NULL).result.id, 2);
+	CHECK_EQ_INT(take(&l, &out).result.id, 3);
+	CHECK_EQ_INT(out.number, 2);
+	weir_pipeline_close(l.p);
+	OK(weir_pipeline_shutdown(l.p, NULL));
+	OK(weir_pipeline_try_next_item(l.p, &r, &in, NULL));
+	check_submitted(&in, 3);
+	CHECK_EQ_INT(weir_pipeline_try_next_item(l.p, &r, &in, NULL),
+		     WEIR_CLOSED);
+	CHECK_EQ_INT(weir_pipeline_next_item(l.p, &r, &in, NULL, NULL),
+		     WEIR_CLOSED);
+	line_end(&l);
+}
+
+TEST(pipeline, an_item_that_was_not_kept_is_refused_before_its_result_is_taken)
+{
+	struct piece in = {.trail = -1};
+	weir_pipeline_result r;
+	struct line l;
+
+	line_init(&l, 1, 2);
+	line_start(&l);
+	put(&l, PIECE(1, ECHO, ECHO, ECHO), NULL);
+	WAIT_FOR(stage_stats(&l, 2).delivered == 1);
+	CHECK_EQ_INT(weir_pipeline_next_item(l.p, &r, &in, NULL, NULL),
+		     WEIR_INVAL);
+	CHECK_EQ_INT(weir_pipeline_try_next_item(l.p, &r, &in, NULL),
+		     WEIR_INVAL);
+	CHECK_EQ_INT(in.trail, -1);
+	CHECK_EQ_INT(take_item(&l, NULL, NULL).result.id, 1);
+	line_end(&l);
+}
+
+TEST(pipeline, an_item_that_is_cancelled_in_any_queue_comes_back)
+{
+	static const uint32_t stages[] = {0, 2, 1, 1, 0};
+	static const uint32_t attempts[] = {0, 3, 1, 1, 0};
+	weir_ctx *ctx = gate_make();
+	struct line l;
+
+	/*
+	 * 1 holds the second stage's worker, 2 is in its queue, 3 holds the
+	 * first stage's worker because that queue is full, 4 is in its queue.
+	 */
+	line_jam(&l, 1);
+	put(&l, PIECE(2, ECHO, ECHO, ECHO), ctx);
+	WAIT_FOR(stage_stats(&l, 1).queued == 1);
+	put(&l, PIECE(3, ECHO, ECHO, ECHO), ctx);
+	WAIT_FOR(atomic_load(&l.places[0].seen.runs) == 3);
+	put(&l, PIECE(4, ECHO, ECHO, ECHO), ctx);
+	weir_ctx_cancel(ctx);
+	gate_open(l.gate);
+	for (int i = 1; i <= 4; i++) {
+		struct piece in = {.trail = -1};
+		weir_pipeline_result r = take_item(&l, &in, NULL);
+
+		REQUIRE(r.result.id >= 1 && r.result.id <= 4);
+		check_submitted(&in, (int)r.result.id);
+		CHECK_EQ_INT(r.stage, stages[r.result.id]);
+		CHECK_EQ_INT(r.result.status,
+			     r.result.id == 1 ? WEIR_OK : WEIR_CANCELED);
+		CHECK_EQ_INT(r.result.attempts, attempts[r.result.id]);
+	}
+	weir_ctx_unref(ctx);
+	line_end(&l);
+}
+
+/* Outputs must be aligned, whatever lies in front of them. */
+enum { ODD = 13 };
+
+static weir_status
+odd_run(weir_ctx *ctx, const void *in, void *out, void *user)
+{
+	const struct place *place = user;
+
+	(void)ctx;
+	CHECK_EQ_INT((uintptr_t)in % _Alignof(max_align_t), 0);
+	CHECK_EQ_INT((uintptr_t)out % _Alignof(max_align_t), 0);
+	memset(out, 0xff, place->index == 2 ? ODD : sizeof(max_align_t));
+	return WEIR_OK;
+}
+
+static void
+check_kept_of_size(size_t size)
+{
+	static const char text[] = "as it was submitted";
+	char in[] = "...................", out[ODD + 1] = "";
+	weir_pipeline_result r;
+	struct line l;
+
+	line_init(&l, 1, 2);
+	for (int i = 0; i < STAGES; i++) {
+		l.stages[i].run = odd_run;
+		l.stages[i].out_size = i == 2 ? ODD : sizeof(max_align_t);
+	}
+	l.options.in_size = size;
+	l.options.keep_in = true;
+	line_start(&l);
+	OK(weir_pipeline_submit(l.p, size > 0 ? text : NULL, NULL, NULL));
+	OK(weir_pipeline_next_item(l.p, &r, in, out, NULL));
+	CHECK(memcmp(in, text, size) == 0 && in[size] == '.');
+	CHECK_EQ_INT((unsigned char)out[ODD - 1], 0xff);
+	CHECK_EQ_INT(out[ODD], 0);
+	line_end(&l);
+}
+
+TEST(pipeline, items_of_all_sizes_are_kept_and_leave_the_outputs_aligned)
+{
+	for (size_t size = 0; size < 18; size++)
+		check_kept_of_size(size);
 }
 
 static weir_status
@@ -522,6 +683,12 @@ TEST(pipeline, sizes_that_wrap_around_are_refused)
 	REFUSED(l.stages[2].out_size = SIZE_MAX);
 	REFUSED(l.stages[2].out_size = SIZE_MAX - 200);
 	REFUSED(l.stages[2].out_size = SIZE_MAX / 2);
+	/* Each by itself would do; together they would not. */
+	REFUSED(l.options.keep_in = true; l.options.in_size = SIZE_MAX / 12;
+		l.stages[0].out_size = SIZE_MAX / 12);
+	REFUSED(l.options.keep_in = true; l.options.in_size = SIZE_MAX / 12;
+		l.stages[2].out_size = SIZE_MAX / 12);
+	REFUSED(l.options.keep_in = true; l.options.in_size = SIZE_MAX);
 }
 
 /* Callers with newer and with older headers. */
@@ -578,6 +745,28 @@ TEST(pipeline, stages_of_an_older_caller_end_early)
 	line_start(&l);
 	line_end(&l);
 	CHECK(!weir_pipeline_free(NULL));
+}
+
+TEST(pipeline, options_of_an_older_caller_keep_no_items)
+{
+	size_t size = offsetof(weir_pipeline_options, keep_in);
+	weir_pipeline_options *older = malloc(size);
+	weir_pipeline_result r;
+	struct piece in;
+	struct line l;
+
+	/* Exactly as long as it says, for the address sanitizer. */
+	REQUIRE(older);
+	line_init(&l, 1, 2);
+	l.options.size = size;
+	memcpy(older, &l.options, size);
+	OK(weir_pipeline_new(&l.p, older));
+	free(older);
+	put(&l, PIECE(1, ECHO, ECHO, ECHO), NULL);
+	CHECK_EQ_INT(weir_pipeline_next_item(l.p, &r, &in, NULL, NULL),
+		     WEIR_INVAL);
+	CHECK_EQ_INT(take(&l, NULL).result.status, WEIR_OK);
+	line_end(&l);
 }
 
 TEST(pipeline, statistics_of_a_stage_that_is_not_there_are_zero)

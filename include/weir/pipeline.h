@@ -12,10 +12,15 @@
  * An item that fails in one stage skips the later ones and still comes out,
  * as a result that names the stage.  Every accepted item comes out exactly
  * once, or is handed back if no stage has begun it.
+ *
+ * Items that own something - that are pointers, say - want keep_in: then what
+ * was submitted comes out with the result, wherever the item has failed, and
+ * is freed or tried again by whoever takes it.
  */
 #ifndef WEIR_PIPELINE_H
 #define WEIR_PIPELINE_H
 
+#include <stdbool.h>
 #include <weir/base.h>
 #include <weir/ctx.h>
 #include <weir/pool.h>
@@ -58,8 +63,13 @@ typedef struct weir_stage {
  * in_size      bytes of an item as it is submitted.
  * results      how many results may wait; at least the widths of all stages
  *              together, which is also the least it is raised to.
- * drop         weir_pipeline_free() gives results that nobody took to it.
+ * drop         weir_pipeline_free() gives results that nobody took to it: in
+ *              is the submitted item with keep_in, else NULL; out counts with
+ *              status WEIR_OK only.
  * user         last argument of drop.
+ * keep_in      results bring along the item as it was submitted, whatever
+ *              came of it; see weir_pipeline_next_item().  It takes in_size
+ *              bytes more in each place, and is copied from stage to stage.
  */
 typedef struct weir_pipeline_options {
 	size_t size;
@@ -70,6 +80,7 @@ typedef struct weir_pipeline_options {
 	uint32_t results;
 	weir_result_fn *drop;
 	void *user;
+	bool keep_in;
 } weir_pipeline_options;
 
 /* *stage with everything at its default. */
@@ -181,6 +192,42 @@ weir_pipeline_next(weir_pipeline *pipeline, weir_pipeline_result *ret,
  */
 WEIR_API WEIR_NODISCARD weir_status weir_pipeline_try_next(
 	weir_pipeline *pipeline, weir_pipeline_result *ret, void *ret_out);
+
+/*
+ * Take the oldest result and the item it came of.  ret_in receives the item as
+ * it was submitted, in_size bytes of it, whatever came of it; a stage cannot
+ * know that an attempt was the last one, so this is where an item that failed
+ * is freed.  ret_out is as in weir_pipeline_next().  Each of them may be NULL.
+ *
+ * An item that owns something is owned by the pipeline from submit until it
+ * comes out here, or in drop, or in unstarted: in exactly one of these.  One
+ * that is taken by weir_pipeline_next() instead is not given to anybody, and
+ * what a stage wrote for the next one is not brought along when that fails: let
+ * stages hang what they make on the item.
+ *
+ * Waits:   for a result, until there can be none any more or ctx is done.
+ * Threads: any number of collectors.
+ * Owns:    *ret, *ret_in and *ret_out are the caller's.
+ * Returns: WEIR_OK, WEIR_CLOSED, WEIR_CANCELED, WEIR_TIMEDOUT,
+ *          WEIR_DEADLOCK (it would wait, and this thread is a worker of one
+ *          of the stages), WEIR_INVAL (ret_in is not NULL, and the options
+ *          did not say keep_in; nothing was taken).
+ */
+WEIR_API WEIR_NODISCARD weir_status
+weir_pipeline_next_item(weir_pipeline *pipeline, weir_pipeline_result *ret,
+			void *ret_in, void *ret_out, weir_ctx *ctx);
+
+/*
+ * Take a result and the item it came of if there is one now.
+ *
+ * Waits:   never.
+ * Threads: any number of collectors.
+ * Owns:    *ret, *ret_in and *ret_out are the caller's.
+ * Returns: WEIR_OK, WEIR_BUSY (none yet), WEIR_CLOSED, WEIR_INVAL (as above).
+ */
+WEIR_API WEIR_NODISCARD weir_status
+weir_pipeline_try_next_item(weir_pipeline *pipeline, weir_pipeline_result *ret,
+			    void *ret_in, void *ret_out);
 
 /*
  * Shut intake; what was accepted goes through all stages.

@@ -10,8 +10,17 @@
  *                      |                         |                     ^
  *                      `------ failed items -----+---------------------'
  *
- * An item travels with a header in front of its payload.  A stage's output is
- * laid out like the next one's input, so it is submitted as it stands.
+ * An item travels with a header in front of its payload and, with keep_in, the
+ * bytes that were submitted between the two.  A stage's output is laid out like
+ * the next one's input, so it is submitted as it stands.
+ *
+ *      the first stage's input      header | submitted
+ *      what stages pass on          header | submitted, padded | payload
+ *      a result                       link | submitted, padded | last output
+ *
+ * In the first stage the payload is what was submitted: nothing is there twice,
+ * and submit copies no more than it would anyhow.  Without keep_in the middle
+ * takes no bytes, and all of this is as if it were not there.
  *
  * Results wait in a list of this file's own, bounded by `results`.  There is
  * a place for every item that can be inside, though: after shutdown_now the
@@ -41,27 +50,29 @@ struct stage {
 	weir_pool *pool;
 };
 
-/* What travels in front of the payload. */
+/* What travels; bytes are what is kept of the item, then the payload. */
 struct item {
 	weir_ctx *ctx; /* a reference, or NULL; given back at the end */
 	uint64_t id;
 	int64_t accepted_ns, wait_ns, run_ns;
 	uint32_t attempts;
-	_Alignas(max_align_t) unsigned char payload[];
+	_Alignas(max_align_t) unsigned char bytes[];
 };
 
-/* A result that waits to be taken. */
+/* A result that waits to be taken; bytes as in an item. */
 struct outcome {
 	struct weir_list link;
 	weir_pipeline_result result;
-	_Alignas(max_align_t) unsigned char out[];
+	_Alignas(max_align_t) unsigned char bytes[];
 };
 
 struct weir_pipeline {
 	/* fixed at creation */
 	weir_pipeline_options options;
 	struct stage *stages;
-	size_t out_size; /* of the last stage */
+	size_t out_size;   /* of the last stage */
+	size_t kept_size;  /* what is kept of a submitted item: all, or 0 */
+	size_t payload_at; /* in bytes, behind that, and aligned */
 	void *outcome_memory;
 	weir_ctx *expired; /* makes a shutdown begin and not wait */
 
@@ -93,10 +104,20 @@ item_of(void *bytes)
 	return bytes;
 }
 
+/* The first stage reads what was submitted where it is kept. */
 static const void *
-payload_of(const void *bytes)
+payload_in(const struct stage *stage, const void *in)
 {
-	return ((const struct item *)bytes)->payload;
+	const struct item *item = in;
+
+	return item->bytes +
+	       (stage->index > 0 ? stage->pipeline->payload_at : 0);
+}
+
+static void *
+payload_out(const struct stage *stage, void *out)
+{
+	return item_of(out)->bytes + stage->pipeline->payload_at;
 }
 
 static weir_status
@@ -104,8 +125,8 @@ stage_run(weir_ctx *ctx, const void *in, void *out, void *user)
 {
 	const struct stage *stage = user;
 
-	return stage->options.run(ctx, payload_of(in), item_of(out)->payload,
-				  stage->options.user);
+	return stage->options.run(ctx, payload_in(stage, in),
+				  payload_out(stage, out), stage->options.user);
 }
 
 static weir_status
@@ -113,8 +134,9 @@ stage_start(weir_ctx *ctx, weir_job *job, const void *in, void *out, void *user)
 {
 	const struct stage *stage = user;
 
-	return stage->options.start(ctx, job, payload_of(in),
-				    item_of(out)->payload, stage->options.user);
+	return stage->options.start(ctx, job, payload_in(stage, in),
+				    payload_out(stage, out),
+				    stage->options.user);
 }
 
 static void
@@ -167,6 +189,26 @@ end_if_last_locked(weir_pipeline *p)
 		weir__waitq_wake_all(&p->taken);
 }
 
+/*
+ * What a result takes along: the submitted item, if it is kept, and if all is
+ * well the output, which lies behind it in both.
+ */
+static void
+fill_outcome(const weir_pipeline *p, struct outcome *outcome,
+	     const struct item *item)
+{
+	weir_result *result = &outcome->result.result;
+
+	result->id = item->id;
+	result->attempts = item->attempts;
+	result->wait_ns = item->wait_ns;
+	result->run_ns = item->run_ns;
+	result->total_ns = weir_now_ns() - item->accepted_ns;
+	memcpy(outcome->bytes, item->bytes,
+	       result->status == WEIR_OK ? p->payload_at + p->out_size
+					 : p->kept_size);
+}
+
 /* An item has come to its end: put it among the results. */
 static void
 finish(struct stage *stage, const weir_result *result, struct item *item)
@@ -187,14 +229,8 @@ finish(struct stage *stage, const weir_result *result, struct item *item)
 	outcome = weir_container_of(weir__list_pop(&p->free), struct outcome,
 				    link);
 	outcome->result.result = *result;
-	outcome->result.result.id = item->id;
-	outcome->result.result.attempts = item->attempts;
-	outcome->result.result.wait_ns = item->wait_ns;
-	outcome->result.result.run_ns = item->run_ns;
-	outcome->result.result.total_ns = weir_now_ns() - item->accepted_ns;
 	outcome->result.stage = stage->index;
-	if (result->status == WEIR_OK)
-		memcpy(outcome->out, item->payload, p->out_size);
+	fill_outcome(p, outcome, item);
 	weir__list_append(&p->results, &outcome->link);
 	p->results_len++;
 	weir_assert(p->inside > 0);
@@ -212,8 +248,9 @@ finish(struct stage *stage, const weir_result *result, struct item *item)
 static void
 pass_on(struct stage *next, const weir_result *result, struct item *item)
 {
-	struct weir_input input = {item, sizeof(*item), item->payload,
-				   item->id};
+	size_t payload_at = next->pipeline->payload_at;
+	struct weir_input input = {item, sizeof(*item) + payload_at,
+				   item->bytes + payload_at, item->id};
 	weir_result refused = *result;
 	weir_status status;
 
@@ -235,7 +272,7 @@ stage_done(const weir_result *result, const void *in, void *out, void *user)
 	const struct item *before = in;
 	struct item *item = item_of(out);
 
-	memcpy(item, before, sizeof(*item));
+	memcpy(item, before, sizeof(*item) + p->kept_size);
 	if (stage->index == 0) {
 		item->id = result->id;
 		item->accepted_ns = weir_now_ns() - result->total_ns;
@@ -254,13 +291,16 @@ static weir_status
 stage_make_pool(struct stage *stage, size_t in_size)
 {
 	const weir_stage *s = &stage->options;
+	size_t payload_at = stage->pipeline->payload_at;
 	weir_pool_options o = WEIR_POOL_OPTIONS_INIT;
 
 	o.name = s->name ? s->name : "stage";
 	o.workers = s->workers;
 	o.queue = s->queue;
 	o.in_size = sizeof(struct item) + in_size;
-	o.out_size = sizeof(struct item) + s->out_size;
+	if (stage->index > 0)
+		o.in_size += payload_at;
+	o.out_size = sizeof(struct item) + payload_at + s->out_size;
 	o.run = s->run ? stage_run : NULL;
 	o.start = s->start ? stage_start : NULL;
 	o.cancel = s->cancel ? stage_cancel : NULL;
@@ -277,20 +317,33 @@ stage_make_pool(struct stage *stage, size_t in_size)
 	return weir_pool_new(&stage->pool, &o);
 }
 
-/* Headers are added to items, so a pool may not see a size that is too large.
+/*
+ * Headers are added to items and to what is kept of them, so a pool may not see
+ * sizes that are too large together.
  */
 static bool
-is_item_size(size_t size)
+is_item_size(size_t size, size_t kept_size)
 {
-	return size < SIZE_MAX / 8;
+	const size_t most = SIZE_MAX / 8;
+
+	return size < most && kept_size < most - size;
 }
 
 /* What has to hold before memory is measured by it; its pool sees the rest. */
 static bool
-stage_is_measurable(const weir_stage *s)
+stage_is_measurable(const weir_stage *s, size_t kept_size)
 {
 	return s->workers <= WEIR_POOL_WORKERS_MAX &&
-	       s->queue <= WEIR_POOL_QUEUE_MAX && is_item_size(s->out_size);
+	       s->queue <= WEIR_POOL_QUEUE_MAX &&
+	       is_item_size(s->out_size, kept_size);
+}
+
+static size_t
+align_up(size_t size)
+{
+	const size_t align = _Alignof(max_align_t);
+
+	return (size + align - 1) / align * align;
 }
 
 /* Copy the options and those of the stages; check what pools cannot. */
@@ -306,8 +359,10 @@ pipeline_copy_options(weir_pipeline *p, const weir_pipeline_options *options)
 	stage_size = o->stage_size ? o->stage_size : sizeof(weir_stage);
 	if (!o->stages || o->stage_count == 0 ||
 	    o->stage_count > WEIR_PIPELINE_STAGES_MAX ||
-	    o->results > WEIR_POOL_QUEUE_MAX || !is_item_size(o->in_size))
+	    o->results > WEIR_POOL_QUEUE_MAX || !is_item_size(o->in_size, 0))
 		return WEIR_INVAL;
+	p->kept_size = o->keep_in ? o->in_size : 0;
+	p->payload_at = align_up(p->kept_size);
 	p->stages = calloc(o->stage_count, sizeof(*p->stages));
 	if (!p->stages)
 		return WEIR_NOMEM;
@@ -320,7 +375,7 @@ pipeline_copy_options(weir_pipeline *p, const weir_pipeline_options *options)
 				       (const unsigned char *)o->stages +
 					       i * stage_size,
 				       stage_size) ||
-		    !stage_is_measurable(&stage->options))
+		    !stage_is_measurable(&stage->options, p->kept_size))
 			return WEIR_INVAL;
 	}
 	o->stages = NULL; /* the caller's; ours are the copies */
@@ -331,7 +386,7 @@ pipeline_copy_options(weir_pipeline *p, const weir_pipeline_options *options)
 static weir_status
 pipeline_make_outcomes(weir_pipeline *p)
 {
-	size_t align = _Alignof(max_align_t), stride, count = 0;
+	size_t stride, count = 0;
 	uint64_t widths = 0;
 
 	for (uint32_t i = 0; i < p->options.stage_count; i++) {
@@ -349,8 +404,7 @@ pipeline_make_outcomes(weir_pipeline *p)
 		p->options.results = (uint32_t)widths;
 	count += p->options.results;
 	p->out_size = p->stages[p->options.stage_count - 1].options.out_size;
-	stride = (sizeof(struct outcome) + p->out_size + align - 1) / align *
-		 align;
+	stride = align_up(sizeof(struct outcome) + p->payload_at + p->out_size);
 	p->outcome_memory = calloc(count, stride);
 	if (!p->outcome_memory)
 		return WEIR_NOMEM;
@@ -413,8 +467,11 @@ drop_results(weir_pipeline *p)
 		p->results_len--;
 		p->delivered++;
 		if (p->options.drop)
-			p->options.drop(&outcome->result.result, NULL,
-					outcome->out, p->options.user);
+			p->options.drop(&outcome->result.result,
+					p->options.keep_in ? outcome->bytes
+							   : NULL,
+					outcome->bytes + p->payload_at,
+					p->options.user);
 	}
 	weir_assert(p->accepted == p->delivered + p->handed_back);
 }
@@ -522,13 +579,27 @@ wait_result_locked(weir_pipeline *p, weir_ctx *ctx, bool may_wait)
 	return p->results_len > 0 ? WEIR_OK : status;
 }
 
+/* Copy what a result brings along to those places that are not NULL. */
+static void
+take_outcome(const weir_pipeline *p, const struct outcome *outcome,
+	     void *ret_in, void *ret_out)
+{
+	if (ret_in)
+		memcpy(ret_in, outcome->bytes, p->kept_size);
+	if (ret_out && outcome->result.result.status == WEIR_OK)
+		memcpy(ret_out, outcome->bytes + p->payload_at, p->out_size);
+}
+
 static weir_status
-next(weir_pipeline *p, weir_pipeline_result *ret, void *ret_out, weir_ctx *ctx,
-     bool may_wait)
+next(weir_pipeline *p, weir_pipeline_result *ret, void *ret_in, void *ret_out,
+     weir_ctx *ctx, bool may_wait)
 {
 	struct weir_park *wake = NULL;
 	weir_status status;
 
+	/* Before anything is taken: it could not be given back. */
+	if (ret_in && !p->options.keep_in)
+		return WEIR_INVAL;
 	weir__mutex_lock(&p->mu);
 	status = wait_result_locked(p, ctx, may_wait);
 	if (status == WEIR_OK) {
@@ -538,8 +609,7 @@ next(weir_pipeline *p, weir_pipeline_result *ret, void *ret_out, weir_ctx *ctx,
 		p->results_len--;
 		p->delivered++;
 		*ret = outcome->result;
-		if (ret_out && ret->result.status == WEIR_OK)
-			memcpy(ret_out, outcome->out, p->out_size);
+		take_outcome(p, outcome, ret_in, ret_out);
 		weir__list_prepend(&p->free, &outcome->link);
 		if (!WEIR_MUTATED(LINE_ROOM_WAKE))
 			wake = weir__waitq_wake_one(&p->room);
@@ -554,14 +624,28 @@ weir_status
 weir_pipeline_next(weir_pipeline *p, weir_pipeline_result *ret, void *ret_out,
 		   weir_ctx *ctx)
 {
-	return next(p, ret, ret_out, ctx, true);
+	return next(p, ret, NULL, ret_out, ctx, true);
 }
 
 weir_status
 weir_pipeline_try_next(weir_pipeline *p, weir_pipeline_result *ret,
 		       void *ret_out)
 {
-	return next(p, ret, ret_out, NULL, false);
+	return next(p, ret, NULL, ret_out, NULL, false);
+}
+
+weir_status
+weir_pipeline_next_item(weir_pipeline *p, weir_pipeline_result *ret,
+			void *ret_in, void *ret_out, weir_ctx *ctx)
+{
+	return next(p, ret, ret_in, ret_out, ctx, true);
+}
+
+weir_status
+weir_pipeline_try_next_item(weir_pipeline *p, weir_pipeline_result *ret,
+			    void *ret_in, void *ret_out)
+{
+	return next(p, ret, ret_in, ret_out, NULL, false);
 }
 
 void
@@ -606,7 +690,7 @@ hand_back_item(uint64_t id, const void *in, void *user)
 	const struct item *item = in;
 
 	weir_ctx_unref(item->ctx);
-	h->unstarted(id, item->payload, h->user);
+	h->unstarted(id, item->bytes, h->user); /* of the first stage */
 	weir__mutex_lock(&p->mu);
 	p->inside--;
 	p->handed_back++;
