@@ -53,6 +53,8 @@ const struct route routes[] = {
 	 "damaged in the middle"},
 	{"echo", 0, route_echo, "/echo", "the request, as JSON"},
 	{"auth", 0, route_auth, "/auth", "401 unless Authorization is present"},
+	{"model", 2, route_model, "/model/KNOBS/v1/embeddings",
+	 "embeddings, as OpenAI's; with KNOBS misbehaving"},
 	{"stats", 0, route_stats, "/stats", "what the site has counted"},
 	{"", 0, route_index, "/", "this list"},
 };

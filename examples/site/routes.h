@@ -42,6 +42,9 @@ route_fn route_cut, route_reset, route_close, route_chunked_cut,
 /* gzip.c */
 route_fn route_gzip, route_gzip_bomb, route_gzip_broken;
 
+/* model.c: embeddings */
+route_fn route_model;
+
 /* The n-th argument as a number of at most max. */
 bool route_number(const struct exchange *x, size_t n, uint64_t max,
 		  uint64_t *ret);
