@@ -53,6 +53,7 @@ const struct weir_command weir__program = {
 	.examples = examples,
 	.sections = sections,
 	.exits = exits,
+	.manual = "docs/pipelines.md",
 	.options = weir__main_options,
 	.options_size = sizeof(struct weir_main_options),
 	.stop_at_operand = true,

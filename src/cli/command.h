@@ -54,6 +54,8 @@ struct weir_command {
 	const struct weir_command_section *sections;
 	/* The exit statuses it can give, for the man page; -1 ends */
 	const int *exits;
+	/* Of a program: where there is more to read; NULL: in man pages */
+	const char *manual;
 
 	const struct weir_command_word *words; /* {NULL} ends; NULL: none */
 

@@ -179,7 +179,9 @@ weir__help_render(struct weir_buf *buf, const struct weir_command *c)
 	if (!top)
 		option_table(buf, weir__common_options);
 	weir__buf_puts(buf, "\nMore:    ");
-	if (top)
+	if (weir__program.manual)
+		weir__buf_printf(buf, "%s\n", weir__program.manual);
+	else if (top)
 		weir__buf_printf(buf, "%s help COMMAND; man %s\n",
 				 weir__program.name, weir__program.name);
 	else
