@@ -6,6 +6,7 @@
 #include "base/rng.h"
 #include "base/utf8.h"
 #include "harness.h"
+#include "refuse.h"
 
 #include <string.h>
 
@@ -88,6 +89,9 @@ TEST(text, leaves_other_hyphens_alone)
 	check_cleaned("end-\n\nnext", "end-\nnext");
 	check_cleaned("-\na", "- a");
 	check_cleaned("Soft\u00ad\nHyphen", "Soft Hyphen");
+	check_cleaned("SOFT\u00ad\nhyphen", "SOFT hyphen");
+	check_cleaned("so\u00adft\nhyphen", "soft hyphen");
+	check_cleaned("soft \u00ad\nhyphen", "soft hyphen");
 }
 
 TEST(text, takes_form_feeds_as_pages)
@@ -178,6 +182,22 @@ TEST(text, says_where_the_bytes_are_no_utf8)
 	check_bad("a\xf0\x9f\x98", 4, TEXT_NOT_UTF8, 1, "a");
 	check_bad("a\xe3\x81", 3, TEXT_NOT_UTF8, 1, "a");
 	check_bad("a\x80", 2, TEXT_NOT_UTF8, 1, "a");
+}
+
+TEST(text, does_not_wait_for_more_of_what_cannot_become_a_character)
+{
+	static const char *const bad[] = {
+		"\x80", "\xc0", "\xc1", "\xf5", "\xff", "\xe0\x80", "\xf4\x90",
+	};
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		struct text t;
+
+		text_init(&t, plenty);
+		CHECK_EQ_INT(text_feed(&t, bad[i], strlen(bad[i])),
+			     TEXT_NOT_UTF8);
+		text_fini(&t);
+	}
 }
 
 TEST(text, calls_a_nul_binary)
@@ -334,4 +354,29 @@ TEST(text, is_clean_whatever_it_was_and_cleaned_only_once)
 		text_fini(&t);
 		weir__buf_fini(&in);
 	}
+}
+
+TEST(text, says_when_there_is_no_memory)
+{
+	const char *from = "a\fb\f c";
+	long asked = 1;
+
+	if (!REFUSE_WORKS)
+		SKIP("the sanitizer has the allocator");
+	for (long n = 1; n <= asked; n++) {
+		struct text t;
+
+		refuse_arm(n, false);
+		(void)text_of_bytes(&t, from, strlen(from), 1);
+		CHECK_EQ_INT(refuse_disarm(), 1);
+		CHECK_EQ_INT(text_end(&t), TEXT_NO_MEMORY);
+		check_clean(&t);
+		text_fini(&t);
+		refuse_arm(1000, false);
+		CHECK_EQ_INT(text_of_bytes(&t, from, strlen(from), 1), TEXT_OK);
+		(void)refuse_disarm();
+		asked = refuse_asked();
+		text_fini(&t);
+	}
+	CHECK(asked > 0);
 }

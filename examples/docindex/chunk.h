@@ -13,8 +13,10 @@
  *
  * - The chunks cover the text, but for white space between them, and neither
  *   begin nor end with white space or within a character.
- * - All but the last are of CHUNK_MIN to CHUNK_MAX bytes (a few less where
- *   only a character's end could be had), and all end behind the one before.
+ * - All but the last are of CHUNK_MIN to CHUNK_MAX bytes, and each ends behind
+ *   the one before it: none is all overlap.
+ * - The overlap is one sentence, or more if that is short (OVERLAP_MIN); but a
+ *   rest of less than OVERLAP_MAX bytes gets all that it may have.
  * - A text gives the same chunks each time, in time proportional to its
  *   length and with no memory.
  */

@@ -168,7 +168,7 @@ kind_of(struct walker *w, const struct dirent *e)
 		     errno);
 		return DT_UNKNOWN;
 	}
-	return IFTODT(st.st_mode);
+	return (unsigned char)IFTODT(st.st_mode);
 }
 
 static bool
