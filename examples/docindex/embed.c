@@ -36,6 +36,7 @@
 
 /* One document, and its request. */
 struct slot {
+	const struct embed_options *options;
 	weir_job *job; /* NULL: free */
 	weir_ctx *ctx;
 	struct doc *doc;
@@ -55,12 +56,20 @@ struct embedder {
 	struct slot *slots;
 };
 
+/* This attempt is over, and why; news if another follows. */
 static weir_status
 fail(struct slot *slot, weir_status status, const char *reason,
      const char *what, const char *why)
 {
-	return doc_fail(slot->doc, slot->ctx, status, reason, "%s%s%s", what,
-			*why != '\0' ? ": " : "", why);
+	const struct embed_options *o = slot->options;
+	char message[WEIR_ERROR_MAX];
+
+	snprintf(message, sizeof(message), "%.*s%s%s", WEIR_ERROR_MAX / 2, what,
+		 *why != '\0' ? ": " : "", why);
+	if (o->again && weir_job_will_retry(slot->ctx, status))
+		o->again(slot->doc, message, weir_job_attempt(slot->ctx),
+			 o->user);
+	return doc_fail(slot->doc, slot->ctx, status, reason, "%s", message);
 }
 
 static size_t
@@ -221,6 +230,17 @@ judge_answer(struct embedder *e, struct slot *slot)
 	return status;
 }
 
+/* What libcurl says of it, but where that is long and says no more. */
+static const char *
+why_not(const struct slot *slot, CURLcode code)
+{
+	if (code == CURLE_COULDNT_CONNECT)
+		return "cannot connect to it";
+	if (slot->error[0] != '\0')
+		return slot->error;
+	return curl_easy_strerror(code);
+}
+
 static weir_status
 judge(struct embedder *e, struct slot *slot, CURLcode code)
 {
@@ -230,9 +250,7 @@ judge(struct embedder *e, struct slot *slot, CURLcode code)
 		return fail(slot, WEIR_FAILED,
 			    code == CURLE_OPERATION_TIMEDOUT ? "API timeout"
 							     : "API gone",
-			    "the API",
-			    slot->error[0] != '\0' ? slot->error
-						   : curl_easy_strerror(code));
+			    "the API", why_not(slot, code));
 	(void)curl_easy_getinfo(slot->easy, CURLINFO_RESPONSE_CODE, &http);
 	return http == 200 ? judge_answer(e, slot) : judge_http(e, slot, http);
 }
@@ -377,6 +395,7 @@ slot_init(struct embedder *e, struct slot *slot)
 {
 	CURL *easy = slot->easy = curl_easy_init();
 
+	slot->options = e->options;
 	return easy &&
 	       curl_easy_setopt(easy, CURLOPT_URL, weir__buf_str(&e->url)) ==
 		       CURLE_OK &&

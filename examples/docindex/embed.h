@@ -35,8 +35,12 @@ enum embed_encoding {
  * per_host    connections to the API at once.
  * hopeless    called when no document can succeed: the key is wrong, there is
  *             no such model.  On the stage's thread; may be NULL.
- * user        its argument.
+ * again       called when a document has failed and will be tried again; on the
+ *             stage's thread; may be NULL.
+ * user        their argument.
  */
+struct doc;
+
 struct embed_options {
 	const char *url, *key, *model;
 	enum embed_encoding encoding;
@@ -46,6 +50,8 @@ struct embed_options {
 	weir_limit *limit;
 	uint32_t width, queue, per_host;
 	void (*hopeless)(const char *why, void *user);
+	void (*again)(const struct doc *doc, const char *why, uint32_t attempt,
+		      void *user);
 	void *user;
 };
 

@@ -237,6 +237,20 @@ on_unstarted(struct doc *doc, void *user)
 		run->done(doc, &result);
 }
 
+/* The embed stage is about to try it again. */
+static void
+on_again(const struct doc *doc, const char *why, uint32_t attempt, void *user)
+{
+	struct run *run = user;
+	char note[48];
+
+	snprintf(note, sizeof(note), "try %u/%u", attempt + 1,
+		 (unsigned)run->options->api.retries + 1);
+	if (!run_is_hopeless(run))
+		weir__progress_event(&run->progress, WEIR_PROGRESS_RETRY,
+				     doc->path, why, note);
+}
+
 static uint32_t
 cores(void)
 {
@@ -276,6 +290,7 @@ make_indexer(struct run *run, const struct embed_options *embed)
 		(uint32_t)(o->per_host > 0 ? o->per_host : o->width);
 	options.embed.limit = run->limit;
 	options.embed.hopeless = run_hopeless;
+	options.embed.again = on_again;
 	options.embed.user = run;
 	if (indexer_new(&run->indexer, &options) == WEIR_OK)
 		return -1;
