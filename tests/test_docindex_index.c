@@ -167,6 +167,35 @@ TEST(docindex_index, the_model_and_the_dims_are_those_of_the_first_chunk)
 	done();
 }
 
+/* All of these had been opened when there was no vector yet. */
+TEST(docindex_index, who_was_not_first_takes_the_model_that_was)
+{
+	struct index *first = open_index(new_path(), "none");
+	struct index *second = open_index(made_path, "none");
+	struct index *third = open_index(made_path, "none");
+	struct index *fourth = open_index(made_path, "none");
+	struct made made;
+	const struct index_doc *docs[] = {&made.doc};
+	bool there = false;
+
+	put(first, "a", 1, 2);
+	put(first, "b", 1, 2);
+	put(second, "a", 2, 3);
+	CHECK_STR(index_model(second), "model");
+	make_doc(&made, "a", 3, 1);
+	CHECK_EQ_INT(index_put(third, docs, 1, "another", DIMS, NULL),
+		     WEIR_PERMANENT);
+	CHECK_EQ_INT(index_remove(fourth, "a", &there, NULL), WEIR_OK);
+	CHECK(there);
+	CHECK_EQ_INT(counts(first).chunks, 2);
+	(void)index_close(fourth);
+	(void)index_close(third);
+	(void)index_close(second);
+	(void)index_close(first);
+	check_vectors(made_path, false);
+	done();
+}
+
 TEST(docindex_index, a_vector_without_direction_is_refused_and_nothing_put)
 {
 	struct index *index = open_index(new_path(), "none");

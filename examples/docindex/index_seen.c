@@ -176,8 +176,10 @@ find_unseen(struct index *index, char **from, const char *end, int64_t *ids,
 		weir_assert(found < FORGET_AT_ONCE);
 		ids[found++] = sqlite3_column_int64(stmt, 0);
 		if (found == FORGET_AT_ONCE) {
-			last = strdup(
-				(const char *)sqlite3_column_text(stmt, 1));
+			const char *path =
+				(const char *)sqlite3_column_text(stmt, 1);
+
+			last = path ? strdup(path) : NULL;
 			code = last ? SQLITE_DONE : SQLITE_NOMEM;
 			break;
 		}

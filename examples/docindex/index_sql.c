@@ -149,16 +149,28 @@ index_sql_script(struct index *index, const char *script)
 	return sqlite3_exec(index->db, script, NULL, NULL, NULL);
 }
 
+/*
+ * The statement that ends what has failed is made first: when it is needed
+ * there may be no memory for it, and the transaction would stay open.
+ */
+static int
+begin(struct index *index, enum index_sql sql, const char *text)
+{
+	if (!index_sql(index, SQL_ROLLBACK, "ROLLBACK"))
+		return sqlite3_extended_errcode(index->db);
+	return index_sql_run(index, sql, text);
+}
+
 int
 index_begin_read(struct index *index)
 {
-	return index_sql_run(index, SQL_BEGIN, "BEGIN");
+	return begin(index, SQL_BEGIN, "BEGIN");
 }
 
 int
 index_begin_write(struct index *index)
 {
-	return index_sql_run(index, SQL_BEGIN_WRITE, "BEGIN IMMEDIATE");
+	return begin(index, SQL_BEGIN_WRITE, "BEGIN IMMEDIATE");
 }
 
 int
