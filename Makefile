@@ -2,6 +2,7 @@
 #
 #   make          the command at build/weir, the library beside it
 #   make demo     build, start a sample site, fetch a few thousand URLs
+#   make demo-docindex  build, index this repository's documents, ask questions
 #   make check    build, run every test
 #   make prove    every check of docs/verification.md
 #   make install  to PREFIX (/usr/local) under DESTDIR
@@ -18,6 +19,10 @@ deps:
 
 demo: all
 	@scripts/demo $(BUILD)
+
+demo-docindex: all
+	@scripts/deps demo-docindex
+	@scripts/demo-docindex $(BUILD)
 
 check: deps-check
 	@scripts/check build-check --buildtype=debugoptimized
@@ -52,4 +57,4 @@ coverage: deps-check
 clean:
 	rm -rf build build-*
 
-.PHONY: all deps deps-check demo check install bench asan tsan lint prove coverage clean
+.PHONY: all deps deps-check demo demo-docindex check install bench asan tsan lint prove coverage clean
