@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <math.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 static weir_status
 open_as(const char *path, bool create, bool write, const char *vec0,
@@ -112,6 +113,43 @@ TEST(docindex_index, what_is_only_read_cannot_be_changed)
 	CHECK_EQ_INT(index_forget_unseen(index, "a", &count, NULL), WEIR_INVAL);
 	CHECK_EQ_INT(see(index, "a", 1), INDEX_NEW);
 	(void)index_close(index);
+	done();
+}
+
+/* As somebody whom permissions bind. */
+static _Noreturn void
+open_as_another(void)
+{
+	weir_error error;
+	bool good;
+
+	if (geteuid() == 0 && setresuid(65534, 65534, 65534) != 0)
+		_exit(2);
+	good = open_as(made_path, false, true, "none", &error) == WEIR_SYSTEM &&
+	       error.native == EACCES &&
+	       strstr(error.message, "docs.db may not be written");
+	good = good &&
+	       open_as(made_path, false, false, "none", &error) ==
+		       WEIR_SYSTEM &&
+	       error.native == EACCES && strstr(error.message, "files beside");
+	_exit(good ? 0 : 1);
+}
+
+TEST(docindex_index, what_may_not_be_written_is_told)
+{
+	int how = 0;
+	pid_t pid;
+
+	(void)index_close(open_index(new_path(), "none"));
+	REQUIRE(chmod(made_path, 0444) == 0 && chmod(made_folder, 0555) == 0);
+	pid = fork();
+	REQUIRE(pid >= 0);
+	if (pid == 0)
+		open_as_another();
+	REQUIRE(waitpid(pid, &how, 0) == pid);
+	CHECK(WIFEXITED(how));
+	CHECK_EQ_INT(WEXITSTATUS(how), 0);
+	(void)chmod(made_folder, 0755);
 	done();
 }
 

@@ -103,6 +103,7 @@ check_file(struct index *index, bool create, weir_error *reterr)
 static weir_status
 open_file(struct index *index, bool create, weir_error *reterr)
 {
+	const char *name = index_short_path(index->name);
 	bool can_write = index->writes || faccessat(AT_FDCWD, index->path, W_OK,
 						    AT_EACCESS) == 0;
 	int code =
@@ -112,14 +113,20 @@ open_file(struct index *index, bool create, weir_error *reterr)
 				       : SQLITE_OPEN_READONLY,
 			   &index->db);
 
-	if (code != SQLITE_OK)
-		return index_failed(index, code, "open", reterr);
-	/* SQLite opens what it may not write all the same, to be read. */
-	if (index->writes && sqlite3_db_readonly(index->db, "main") == 1)
+	/* SQLite opens what it may not write all the same, to be read; but with
+	 * a WAL not even that without a file beside it. */
+	if (index->writes && ((code & 0xff) == SQLITE_READONLY ||
+			      (code == SQLITE_OK &&
+			       sqlite3_db_readonly(index->db, "main") == 1)))
 		return index_error(reterr, WEIR_SYSTEM, EACCES,
-				   "%s may not be written",
-				   index_short_path(index->name));
-	return WEIR_OK;
+				   "%s may not be written", name);
+	if ((code & 0xff) == SQLITE_READONLY)
+		return index_error(reterr, WEIR_SYSTEM, EACCES,
+				   "cannot read %s: SQLite may not make the"
+				   " files beside it that it needs for that",
+				   name);
+	return code == SQLITE_OK ? WEIR_OK
+				 : index_failed(index, code, "open", reterr);
 }
 
 static weir_status

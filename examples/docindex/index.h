@@ -36,7 +36,8 @@ struct index;
  * path    the file.
  * create  make it if there is none, or if it is empty; means write, too.
  * write   to change it.  Without, index_put(), index_remove() and
- *         index_forget_unseen() are WEIR_INVAL.
+ *         index_forget_unseen() are WEIR_INVAL; the folder must be one to write
+ *         in all the same, for the files that SQLite has beside its own.
  * vec0    the file of sqlite-vec's extension; "none": do without; NULL: look
  *         in the system's folders.  Whether an index uses it is decided when
  *         it is made and never changes; afterwards it is a matter of finding
