@@ -337,6 +337,9 @@ work_store(struct queue *q, bool until_empty)
 	options.queue_count = 1;
 	options.workers = handlers_of(q->run->options);
 	options.until_empty = until_empty;
+	/* What a document could crash is in a process of its own.  Who dies
+	 * here was killed, and whatever was on its way then is not to blame. */
+	options.crashes_max = WEIR_MAX_ATTEMPTS;
 	options.trouble = on_trouble;
 	options.user = q;
 	if (weir_work_new(&q->work, q->store, &options, &error) != WEIR_OK)
