@@ -269,11 +269,18 @@ take_answer(struct embedder *e, struct slot *slot, CURLcode code)
 		finish(e, slot, status);
 }
 
-/* Requests that have ended.  True: there were some. */
+/*
+ * One request that has ended.  False: there is none.
+ *
+ * Only one, though there may be many: the document that it ends may have to
+ * wait for room in front of the next stage, and with it this thread.  Those
+ * behind it keep their places meanwhile, and its own is taken at once by
+ * another.  Were all of them ended here, no request would be on its way until
+ * the last of them had found room.
+ */
 static bool
-take_answers(struct embedder *e)
+take_next_answer(struct embedder *e)
 {
-	bool some = false;
 	CURLMsg *message;
 	int left;
 
@@ -285,11 +292,12 @@ take_answers(struct embedder *e)
 		(void)curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE,
 					(char **)&slot);
 		take_answer(e, slot, message->data.result);
-		some = true;
+		return true;
 	}
-	return some;
+	return false;
 }
 
+/* The first perform is what sends the requests that were begun. */
 static void
 embed_wait(void *state, int64_t deadline_ns, bool hungry, void *user)
 {
@@ -299,12 +307,12 @@ embed_wait(void *state, int64_t deadline_ns, bool hungry, void *user)
 	(void)hungry;
 	(void)user;
 	(void)curl_multi_perform(e->multi, &running);
-	if (take_answers(e))
+	if (take_next_answer(e))
 		return;
 	(void)curl_multi_poll(e->multi, NULL, 0, wake_timeout_ms(deadline_ns),
 			      NULL);
 	(void)curl_multi_perform(e->multi, &running);
-	(void)take_answers(e);
+	(void)take_next_answer(e);
 }
 
 static void
