@@ -194,6 +194,8 @@ index_doc(struct queue *q, struct doc *doc, weir_ctx *ctx,
 				.done = PTHREAD_COND_INITIALIZER};
 	weir_status status;
 
+	/* We wait until it is no more. */
+	/* cppcheck-suppress autoVariables */
 	doc->owner = &ticket;
 	status = indexer_submit(q->run->indexer, doc, ctx);
 	if (status != WEIR_OK) {

@@ -48,20 +48,18 @@ is_hopeless(const weir_error *error)
 	       error->status == WEIR_FOREIGN;
 }
 
-/* Its chunks as the index takes them; the caller frees them. */
-static struct index_chunk *
-describe(const struct doc *doc, struct index_doc *ret)
+/* A document as the index takes it; chunks has room for its chunks. */
+static struct index_doc
+describe(const struct doc *doc, struct index_chunk *chunks)
 {
-	struct index_chunk *chunks = calloc(doc->chunk_count, sizeof(*chunks));
-
-	for (size_t i = 0; chunks && i < doc->chunk_count; i++) {
+	for (size_t i = 0; i < doc->chunk_count; i++) {
 		chunks[i].number = (uint32_t)i + 1;
 		chunks[i].page = doc->chunks[i].page;
 		chunks[i].text = doc->text.data.data + doc->chunks[i].at;
 		chunks[i].len = doc->chunks[i].len;
 		chunks[i].vector = doc->vectors + i * doc->dims;
 	}
-	*ret = (struct index_doc){
+	return (struct index_doc){
 		.path = doc->path,
 		.hash = doc->hash,
 		.bytes = doc->bytes,
@@ -69,7 +67,16 @@ describe(const struct doc *doc, struct index_doc *ret)
 		.chunks = chunks,
 		.chunk_count = doc->chunk_count,
 	};
-	return chunks;
+}
+
+static size_t
+count_chunks(const struct pending *pending, size_t count)
+{
+	size_t sum = 0;
+
+	for (size_t i = 0; i < count; i++)
+		sum += pending[i].doc->chunk_count;
+	return sum;
 }
 
 /* Write count documents of the batch, from first on, in one transaction. */
@@ -78,21 +85,22 @@ put(struct writer *w, size_t first, size_t count, weir_error *error)
 {
 	const struct store_options *o = w->options;
 	const struct pending *pending = &w->batch[first];
-	weir_status status = WEIR_OK;
-	size_t described = 0;
+	struct index_chunk *chunks, *next;
+	weir_status status;
 
-	for (; status == WEIR_OK && described < count; described++) {
-		w->pointers[described] = &w->docs[described];
-		if (!describe(pending[described].doc, &w->docs[described])) {
-			status = error->status = WEIR_NOMEM;
-			strcpy(error->message, "out of memory");
-		}
+	next = chunks = calloc(count_chunks(pending, count), sizeof(*chunks));
+	if (!chunks) {
+		*error = (weir_error){WEIR_NOMEM, 0, "out of memory"};
+		return WEIR_NOMEM;
 	}
-	if (status == WEIR_OK)
-		status = index_put(o->index, w->pointers, count, o->model,
-				   pending[0].doc->dims, error);
-	while (described > 0)
-		free((void *)(uintptr_t)w->docs[--described].chunks);
+	for (size_t i = 0; i < count; i++) {
+		w->docs[i] = describe(pending[i].doc, next);
+		w->pointers[i] = &w->docs[i];
+		next += pending[i].doc->chunk_count;
+	}
+	status = index_put(o->index, w->pointers, count, o->model,
+			   pending[0].doc->dims, error);
+	free(chunks);
 	return status;
 }
 
