@@ -3,6 +3,7 @@
  */
 #include "options.h"
 
+#include <curl/curl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,6 +39,46 @@ is_http(const char *url)
 	       strncmp(url, "https://", 8) == 0;
 }
 
+/* One that libcurl would refuse each time it is asked for. */
+static bool
+is_url(const char *url)
+{
+	CURLU *parts = curl_url();
+	bool ok = parts &&
+		  curl_url_set(parts, CURLUPART_URL, url, 0) == CURLUE_OK;
+
+	curl_url_cleanup(parts);
+	return ok;
+}
+
+/* What is wrong is told without the URL, which may have a password in it. */
+static int
+check_url(struct weir_cli *cli, const char *from, const char *url)
+{
+	if (is_http(url) && is_url(url))
+		return -1;
+	weir__cli_error(cli, from,
+			is_http(url) ? "this is no URL"
+				     : "it has to begin with http:// or "
+				       "https://");
+	return WEIR_EXIT_USAGE;
+}
+
+/* A line end would end the header, too, and begin another. */
+static int
+check_key(struct weir_cli *cli, const char *key)
+{
+	for (; key && *key != '\0'; key++) {
+		if ((unsigned char)*key >= ' ' && *key != 0x7f)
+			continue;
+		weir__cli_error(cli, "OPENAI_API_KEY",
+				"there is a line end, or another control "
+				"character, in the key");
+		return WEIR_EXIT_USAGE;
+	}
+	return -1;
+}
+
 /* The model: as it was said, or that of the index, or what most use. */
 static int
 choose_model(struct weir_cli *cli, const struct api_cli_options *options,
@@ -65,17 +106,20 @@ api_setup(struct weir_cli *cli, const struct api_cli_options *options,
 	const char *url =
 		options->url ? options->url : variable("OPENAI_BASE_URL");
 
+	const char *key = variable("OPENAI_API_KEY");
+	int status;
+
 	if (!url)
 		return no_url(cli);
-	if (!is_http(url)) {
-		weir__cli_error(cli, "--url",
-				"'%s' does not begin with http:// or https://",
-				url);
-		return WEIR_EXIT_USAGE;
-	}
+	status =
+		check_url(cli, options->url ? "--url" : "OPENAI_BASE_URL", url);
+	if (status < 0)
+		status = check_key(cli, key);
+	if (status >= 0)
+		return status;
 	*ret = (struct embed_options){
 		.url = url,
-		.key = variable("OPENAI_API_KEY"),
+		.key = key,
 		.encoding = options->encoding,
 		.timeout_ns = options->timeout_ns,
 		.retry = {.attempts_max = (uint32_t)options->retries + 1,

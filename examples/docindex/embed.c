@@ -437,11 +437,16 @@ static bool
 embedder_init(struct embedder *e)
 {
 	const struct embed_options *o = e->options;
+	size_t url_len = strlen(o->url);
 	struct weir_buf bearer = {0};
 	bool ok = add_header(e, "Content-Type: application/json") &&
 		  add_header(e, "Expect:");
 
-	weir__buf_printf(&e->url, "%s/embeddings", o->url);
+	/* Many write it as a folder. */
+	while (url_len > 0 && o->url[url_len - 1] == '/')
+		url_len--;
+	weir__buf_append(&e->url, o->url, url_len);
+	weir__buf_puts(&e->url, "/embeddings");
 	if (o->key && *o->key != '\0') {
 		weir__buf_printf(&bearer, "Authorization: Bearer %s", o->key);
 		ok = ok && !bearer.failed &&
