@@ -112,6 +112,7 @@ judge_text(struct slot *slot)
 {
 	const struct extractor *x = weir_job_state(slot->ctx);
 	const struct text *text = &slot->doc->text;
+	unsigned long long max = x->options->text_max;
 
 	switch (slot->text) {
 	case TEXT_OK:
@@ -131,8 +132,9 @@ judge_text(struct slot *slot)
 			    (unsigned long long)text->bad_at);
 	case TEXT_TOO_LONG:
 		return fail(slot, WEIR_PERMANENT, "too long",
-			    "it has more than %llu MiB of text",
-			    (unsigned long long)x->options->text_max >> 20);
+			    "it has more than %llu %s of text",
+			    max >> (max >= 1 << 20 ? 20 : 10),
+			    max >= 1 << 20 ? "MiB" : "KiB");
 	case TEXT_NO_MEMORY:
 		return fail(slot, WEIR_NOMEM, "memory", "out of memory");
 	}
@@ -185,6 +187,10 @@ judge_signal(struct slot *slot, int signal_number)
 		return fail(slot, WEIR_PERMANENT, "memory",
 			    "pdftotext needs more than %llu MiB for it",
 			    (unsigned long long)x->options->memory_max >> 20);
+	if (signal_number == SIGKILL && !slot->killed)
+		return fail(slot, WEIR_PERMANENT, "killed",
+			    "pdftotext was killed by somebody else; the "
+			    "system does so when memory is short");
 	if (signal_number == SIGXCPU || signal_number == SIGKILL)
 		return fail(slot, WEIR_PERMANENT, "timeout",
 			    "pdftotext has not finished it within %llds",
@@ -553,8 +559,9 @@ set_up_processes(struct extractor *x)
 	sigemptyset(&none);
 	weir__child_setup_signals(&x->setup, &none, false);
 	add_limit(&x->setup, RLIMIT_AS, o->memory_max);
+	/* A second more than it has: by then we have killed it ourselves. */
 	add_limit(&x->setup, RLIMIT_CPU,
-		  (uint64_t)((o->timeout_ns + WEIR_S - 1) / WEIR_S));
+		  (uint64_t)((o->timeout_ns + WEIR_S - 1) / WEIR_S) + 1);
 	add_limit(&x->setup, RLIMIT_FSIZE, 0);
 	if (weir__child_find(&x->program, o->program, -1) != 0)
 		weir__buf_reset(&x->program);

@@ -14,7 +14,8 @@
 /*
  * program     "pdftotext", found in PATH, or a path.
  * memory_max  bytes of address space of each process.
- * timeout_ns  for one document; its processor time is limited to the same.
+ * timeout_ns  for one document; its processor time is limited to a
+ *             second more, as by then it has been ended.
  * text_max    bytes of text, beyond which a document is refused.
  * width       documents at once; as many as there are cores is right.
  * queue       documents that may wait.
