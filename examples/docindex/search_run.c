@@ -14,6 +14,7 @@
 #include <curl/curl.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -139,7 +140,9 @@ put_passage(struct search *s, const struct index_hit *hit)
 static void
 put_text(struct search *s, const struct index_hit *hit)
 {
-	weir__buf_printf(&s->out, "%.2f  ", hit->score);
+	/* Nothing has no sign. */
+	weir__buf_printf(&s->out, "%.2f  ",
+			 fabs(hit->score) < 0.005 ? 0.0 : hit->score);
 	weir__term_clean(&s->out, hit->path, strlen(hit->path), s->utf8);
 	if (hit->page > 0)
 		weir__buf_printf(&s->out, "  page %" PRIu32, hit->page);
