@@ -256,7 +256,8 @@ chunk_next(const struct text *t, size_t *at, struct chunk *ret)
 		return false;
 	if (len - *at > CHUNK_MAX)
 		end = chunk_end(s, *at);
-	*ret = (struct chunk){*at, end - *at, text_page(t, *at)};
+	*ret = (struct chunk){*at, end - *at,
+			      text_page(t, *at + (end - *at) / 2)};
 	if (end < len)
 		*at = next_start(s, end, len - end < OVERLAP_MAX);
 	else

@@ -39,7 +39,7 @@ enum {
 
 struct chunk {
 	size_t at, len; /* in bytes of the text's data */
-	uint32_t page;  /* where it begins; 0 if the text has no pages */
+	uint32_t page;  /* that its middle is on; 0 if the text has no pages */
 };
 
 /*

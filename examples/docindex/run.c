@@ -58,6 +58,15 @@ count_failure(struct run *run, const char *reason)
 	weir__mutex_unlock(&run->mu);
 }
 
+/* In the stage that it ended in, if it has been in each of the others once. */
+static uint32_t
+attempts_of(const weir_pipeline_result *result)
+{
+	uint32_t attempts = result->result.attempts;
+
+	return attempts > result->stage ? attempts - result->stage : attempts;
+}
+
 /* With --json: what came of one document, on standard output. */
 static void
 put_record(struct run *run, const struct doc *doc, const char *path,
@@ -81,7 +90,7 @@ put_record(struct run *run, const struct doc *doc, const char *path,
 	}
 	if (result) {
 		weir__json_key(&j, "attempts");
-		weir__json_uint(&j, result->result.attempts);
+		weir__json_uint(&j, attempts_of(result));
 		weir__json_key(&j, "ms");
 		weir__json_fixed(&j, (double)result->result.total_ns / 1e6, 1);
 	}
@@ -197,9 +206,8 @@ tell_failure(struct run *run, const struct doc *doc,
 {
 	char note[48] = "";
 
-	if (result->result.attempts > result->stage + 1)
-		snprintf(note, sizeof(note), "(%u tries)",
-			 result->result.attempts - result->stage);
+	if (attempts_of(result) > 1)
+		snprintf(note, sizeof(note), "(%u tries)", attempts_of(result));
 	count_failure(run, doc->reason[0] != '\0' ? doc->reason : "failed");
 	put_record(run, doc, doc->path, result->result.error, result);
 	if (!run_is_hopeless(run))
@@ -556,6 +564,9 @@ run_end(struct run *run)
 		summary.stopped =
 			run->stopped ? "stopped" : "stopped after drain";
 		summary.cancelled = run->cancelled;
+		/* The one that the walk had in its hand. */
+		summary.not_started =
+			run->found - summary.counts.done - run->cancelled;
 		summary.counts.total_final = false;
 	}
 	if (run->removed > 0)
