@@ -33,6 +33,7 @@
 #define ANSWER_MAX      (64 * 1024 * 1024)
 #define RETRY_AFTER_MAX (300 * WEIR_S)
 #define CONNECT_MAX_MS  10000L
+#define POLL_MAX_MS     3600000 /* then it is waited again */
 
 /* One document, and its request. */
 struct slot {
@@ -297,20 +298,27 @@ take_next_answer(struct embedder *e)
 	return false;
 }
 
-/* The first perform is what sends the requests that were begun. */
+/*
+ * The first perform is what sends the requests that were begun.  A time-out
+ * that is negative is none to poll(2), and an error to curl_multi_poll(): it
+ * would not wait at all.
+ */
 static void
 embed_wait(void *state, int64_t deadline_ns, bool hungry, void *user)
 {
 	struct embedder *e = state;
-	int running;
+	int running, timeout_ms;
+	CURLMcode code;
 
 	(void)hungry;
 	(void)user;
 	(void)curl_multi_perform(e->multi, &running);
 	if (take_next_answer(e))
 		return;
-	(void)curl_multi_poll(e->multi, NULL, 0, wake_timeout_ms(deadline_ns),
-			      NULL);
+	timeout_ms = wake_timeout_ms(deadline_ns);
+	code = curl_multi_poll(e->multi, NULL, 0,
+			       timeout_ms < 0 ? POLL_MAX_MS : timeout_ms, NULL);
+	weir_assert(code != CURLM_BAD_FUNCTION_ARGUMENT);
 	(void)curl_multi_perform(e->multi, &running);
 	(void)take_next_answer(e);
 }
