@@ -68,6 +68,13 @@ def library(root, build):
     return weir, build_type(build)
 
 
+def docindex(build):
+    """The folder of docindex and of the server it asks, or None."""
+    error = _run(["ninja", "-C", build, "examples/docindex/docindex",
+                  "examples/sample-site"])
+    return None if error else os.path.join(build, "examples")
+
+
 def programs(runner, build):
     os.makedirs(runner.bin, exist_ok=True)
     here = os.path.join(runner.root, "bench")

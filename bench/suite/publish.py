@@ -4,8 +4,8 @@ published can be written again from the file."""
 
 import textwrap
 
-from . import (commands, counters, fetch, latency, memory, pool, queue,
-               queue_counts, queue_work, stats)
+from . import (commands, counters, docindex, fetch, latency, memory, pool,
+               queue, queue_counts, queue_work, stats)
 
 SIGNS = {">=": "at least", "<=": "at most"}
 VERDICTS = {True: "reached", False: "**MISSED**", None: "not measured"}
@@ -418,6 +418,56 @@ def queued(samples):
         + [""] + queue_needs(samples) + [""]
 
 
+def index_rates(samples):
+    rows = [[name, f"{allowed:.1f}", f"{rate[1]:.1f}",
+             "{1:.3f} ({0:.3f}-{2:.3f})".format(*share)]
+            for name, allowed, rate, share in docindex.rates(samples)]
+    return table(["the slowest stage", "allows, /s", "measured, /s",
+                  "share of it"], rows)
+
+
+def index_stalls(samples):
+    rows = [[s["case"], str(s["inside_before"]), str(s["inside"]),
+             str(s["bound"]), ", ".join(map(str, s["waiting"])),
+             ", ".join(map(str, s["busy"]))]
+            for s in docindex.of(samples, docindex.STALL)]
+    return table(["", "inside before", "inside, standing", "at most",
+                  "waiting before each stage", "in each stage"], rows)
+
+
+def index_peaks(samples):
+    rows = [[s["case"], f"{s['own_kib'] / 1024:.1f}", f"{s['wall_s']:.1f}"]
+            for s in docindex.of(samples, docindex.MEMORY)]
+    return table(["documents", "peak, MiB", "seconds"], rows)
+
+
+def indexed(samples):
+    """The section of the document indexer."""
+    if not names(samples, docindex.SUITE):
+        return []
+    lines = ["## The document indexer", ""] + para(f"""
+        `docindex add`, three pools in a row: the text is extracted, an API
+        makes vectors, and one transaction at a time puts them into the
+        index. The API takes {docindex.LATENCY_S * 1000:.0f} ms and a
+        transaction {docindex.STORE_S * 1000:.0f} ms; the reader of PDFs is a
+        script that sleeps for {docindex.READER_S * 1000:.0f} ms, and what it
+        allows is what `xargs -P2` makes of it just before. Measured is the
+        time from the {docindex.FROM}th to the {docindex.TO}th record of
+        {docindex.DOCUMENTS} on standard output: the pipeline fills before,
+        and drains behind.""") + [""] + index_rates(samples) + [""]
+    lines += para("""
+        The API is stopped (SIGSTOP) in the middle of a run of 400, until
+        nothing has moved for three seconds, and goes on then: all documents
+        were in the index at the end. Inside is what the walk has found and
+        has not come out; at most what the widths and channels up to the API
+        hold, and one in the walk's hand.""") + [""]
+    lines += index_stalls(samples) + [""]
+    return lines + para("""
+        Peak memory of docindex itself (VmHWM), its pdftotexts left out, with
+        an API that answers at once. Small ones: half of them text, half PDFs
+        of a page.""") + [""] + index_peaks(samples) + [""]
+
+
 NOT_SAID = (
     """**That N threads ran.** With trivial jobs the pull form does not keep N
     threads busy, and with `caller_helps` the caller runs jobs itself. N is
@@ -466,7 +516,7 @@ def document(bench, pictures):
     for picture in pictures:
         lines += [f"![{picture}](benchmarks/{picture}.svg)", ""]
     for part in (trivial, working, round_trips, counted, remembered, fetched,
-                 commanded, queued):
+                 commanded, queued, indexed):
         lines += part(samples)
     lines += ["## What these figures do not say", ""]
     for text in NOT_SAID:
