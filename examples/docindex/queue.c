@@ -119,7 +119,6 @@ on_found(struct doc *doc, void *user)
 		doc_free(doc);
 		return true;
 	}
-	run_found(q->run);
 	weir__buf_reset(args);
 	weir__json_init(&j, args);
 	weir__json_begin_object(&j);
@@ -197,6 +196,8 @@ index_doc(struct queue *q, struct doc *doc, weir_ctx *ctx,
 	/* We wait until it is no more. */
 	/* cppcheck-suppress autoVariables */
 	doc->owner = &ticket;
+	/* Not by the walk: there may be jobs that others have enqueued. */
+	run_found(q->run);
 	status = indexer_submit(q->run->indexer, doc, ctx);
 	if (status != WEIR_OK) {
 		doc_free(doc);
@@ -432,21 +433,41 @@ queue_add(struct run *run, struct intake *intake, char *const *roots,
 	return status;
 }
 
+/* -1: all that is needed was said, and no more. */
+static int
+check_work(struct weir_cli *cli)
+{
+	const struct add_cli_options *options = cli->options;
+
+	if (options->queue && cli->operand_count == 0)
+		return -1;
+	if (!options->queue) {
+		weir__cli_error(cli, NULL, "--queue has to say which store");
+	} else {
+		weir__cli_error(cli, cli->operands[0],
+				"documents come from the store only");
+		weir__cli_try(cli, "docindex add --queue %s FOLDER",
+			      options->queue);
+	}
+	return WEIR_EXIT_USAGE;
+}
+
 int
 work_run(struct weir_cli *cli)
 {
-	struct run *run = calloc(1, sizeof(*run));
+	int status = check_work(cli);
 	struct intake intake = {0};
+	struct run *run;
 	struct queue q;
-	int status;
 
-	if (!run || !((const struct add_cli_options *)cli->options)->queue) {
-		weir__cli_error(cli, NULL, "%s",
-				run ? "--queue has to say which store"
-				    : "out of memory");
-		free(run);
-		return WEIR_EXIT_USAGE;
+	if (status >= 0)
+		return status;
+	run = calloc(1, sizeof(*run));
+	if (!run) {
+		weir__cli_error(cli, NULL, "out of memory");
+		return WEIR_EXIT_FAILURE;
 	}
+	run->endless = true;
 	status = run_init(run, cli);
 	if (status < 0) {
 		intake.index = run->look;

@@ -538,7 +538,7 @@ exit_status(struct run *run, bool left)
 	}
 	if (run->exit_early >= 0)
 		return run->exit_early;
-	if (run->stop.signal && left)
+	if (run->stop.signal && left && (!run->endless || run->cancelled > 0))
 		return weir__exit_of_signal(run->stop.signal);
 	return run->failed > 0 ? WEIR_EXIT_SOME_FAILED : WEIR_EXIT_OK;
 }

@@ -28,6 +28,7 @@ struct run {
 	int64_t began_ns;
 	int signal_fd, notify_fd;
 	void *source; /* where documents come from, for the hooks below */
+	bool endless; /* a stop is how it ends, and no failure */
 	/* Told of each document that comes out, on the collector's thread. */
 	void (*done)(struct doc *doc, const weir_pipeline_result *result);
 	/* Told to take no more, and with now to end what runs; main thread. */
