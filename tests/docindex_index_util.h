@@ -145,7 +145,8 @@ forget(struct index *index, const char *root)
 	uint64_t count = 0;
 	weir_error error = {0};
 
-	CHECK_MSG(index_forget_unseen(index, root, &count, &error) == WEIR_OK,
+	CHECK_MSG(index_forget_unseen(index, root, NULL, NULL, &count,
+				      &error) == WEIR_OK,
 		  "%s", error.message);
 	return count;
 }

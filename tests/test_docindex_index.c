@@ -110,7 +110,8 @@ TEST(docindex_index, what_is_only_read_cannot_be_changed)
 	REQUIRE(index_open(&index, &options, NULL) == WEIR_OK);
 	CHECK_EQ_INT(put_version(index, "a", 1, 1, NULL), WEIR_INVAL);
 	CHECK_EQ_INT(index_remove(index, "a", &there, NULL), WEIR_INVAL);
-	CHECK_EQ_INT(index_forget_unseen(index, "a", &count, NULL), WEIR_INVAL);
+	CHECK_EQ_INT(index_forget_unseen(index, "a", NULL, NULL, &count, NULL),
+		     WEIR_INVAL);
 	CHECK_EQ_INT(see(index, "a", 1), INDEX_NEW);
 	(void)index_close(index);
 	done();

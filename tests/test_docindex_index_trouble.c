@@ -398,7 +398,8 @@ do_all(unsigned version, unsigned *ret_hits, weir_error *reterr)
 	if (status == WEIR_OK)
 		status = index_spare(index, "b", reterr);
 	if (status == WEIR_OK)
-		status = index_forget_unseen(index, "/", &forgotten, reterr);
+		status = index_forget_unseen(index, "/", NULL, NULL, &forgotten,
+					     reterr);
 	if (status == WEIR_OK)
 		status = index_search(index, asked, DIMS, 5, count_hit,
 				      ret_hits, reterr);

@@ -10,12 +10,10 @@
 
 #include "queue.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 struct add {
 	struct run run;
@@ -58,15 +56,6 @@ on_failed(const char *path, const char *reason, const char *why, void *user)
 	run_failed(&add->run, path, reason, why);
 }
 
-/* Is it in the index, though it is not there?  Then it is to be forgotten. */
-static bool
-is_gone(const char *root)
-{
-	struct stat st;
-
-	return lstat(root, &st) != 0 && errno == ENOENT;
-}
-
 static void *
 walk_all(void *argument)
 {
@@ -74,8 +63,7 @@ walk_all(void *argument)
 	bool more = true;
 
 	for (size_t i = 0; more && i < add->root_count; i++)
-		more = is_gone(add->roots[i]) ||
-		       intake_add(&add->intake, add->roots[i]);
+		more = intake_add(&add->intake, add->roots[i]);
 	add->walked = more && !run_is_stopping(&add->run);
 	if (add->intake.error.status != WEIR_OK)
 		run_hopeless(add->intake.error.message, &add->run);
@@ -91,18 +79,44 @@ stop_source(struct run *run, bool now)
 	indexer_close(run->indexer);
 }
 
+/*
+ * "." and ".." taken out of a path that is not there, as far as names go.  It
+ * begins with a slash, and ends with none.
+ */
+static void
+tidy(char *path)
+{
+	char *from = path, *to = path;
+
+	while (*from != '\0') {
+		size_t len = strcspn(from + 1, "/") + 1;
+
+		if (len == 3 && from[1] == '.' && from[2] == '.') {
+			while (to > path && *--to != '/')
+				;
+		} else if (len > 1 && !(len == 2 && from[1] == '.')) {
+			memmove(to, from, len);
+			to += len;
+		}
+		from += len;
+	}
+	*to = '\0';
+}
+
 /* Absolute, without links; what is not there as it would be. */
 static char *
 absolute(const char *path)
 {
 	char *real = realpath(path, NULL), *here, *joined = NULL;
 
-	if (real || path[0] == '/')
-		return real ? real : strdup(path);
-	here = realpath(".", NULL);
-	if (here && asprintf(&joined, "%s/%s", here, path) < 0)
+	if (real)
+		return real;
+	here = path[0] == '/' ? strdup("") : realpath(".", NULL);
+	if (!here || asprintf(&joined, "%s/%s", here, path) < 0)
 		joined = NULL;
 	free(here);
+	if (joined)
+		tidy(joined);
 	return joined;
 }
 
@@ -129,27 +143,17 @@ take_operands(struct add *add)
 	return WEIR_EXIT_FAILURE;
 }
 
-/* What was not seen; and of operands that are not there, that they are not. */
+/* Only if all that is there was found. */
 static void
 forget(struct add *add)
 {
-	for (size_t i = 0; i < add->root_count; i++) {
-		uint64_t count = 0;
-		bool gone = is_gone(add->roots[i]);
-
-		if (!add->walked || add->run.is_hopeless)
-			return;
-		if (!add->run.options->keep &&
-		    intake_forget(&add->intake, add->roots[i], &count) !=
-			    WEIR_OK) {
-			run_hopeless(add->intake.error.message, &add->run);
-			add->run.exit_early = WEIR_EXIT_FAILURE;
-		}
-		add->run.removed += count;
-		if (gone && count == 0)
-			run_failed(&add->run, add->roots[i], "not there",
-				   strerror(ENOENT));
-	}
+	if (!add->walked || add->run.is_hopeless || add->run.options->keep)
+		return;
+	if (intake_forget(&add->intake, add->roots, add->root_count,
+			  &add->run.removed) == WEIR_OK)
+		return;
+	run_hopeless(add->intake.error.message, &add->run);
+	add->run.exit_early = WEIR_EXIT_FAILURE;
 }
 
 static int

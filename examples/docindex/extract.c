@@ -48,6 +48,7 @@ struct slot {
 	int error_fd, pid_fd;  /* -1: none */
 	pid_t pid;             /* 0: none */
 	bool killed;           /* by us */
+	int read_error;        /* errno of what cannot be read, or 0 */
 	enum text_status text; /* of what has come so far */
 	char error[128];       /* the beginning of what it had to say */
 	size_t error_len;

@@ -128,8 +128,9 @@ WEIR_NODISCARD weir_status index_spare(struct index *index, const char *path,
 
 /*
  * Remove the documents at root and below it that were in the index when this
- * connection was opened and that it has neither seen nor spared.  What was put
- * since, by whomever, stays.  *ret_count: how many there were.
+ * connection was opened and that it has neither seen nor spared, if is_gone
+ * says so of them (NULL: all).  What was put since, by whomever, stays.
+ * *ret_count: how many there were.  is_gone may not call the index.
  *
  * It removes some hundreds at a time; ended half-way it has removed some, and
  * can be called again.
@@ -140,10 +141,10 @@ WEIR_NODISCARD weir_status index_spare(struct index *index, const char *path,
  * Returns: WEIR_OK; WEIR_INVAL (opened to be read), WEIR_BUSY, WEIR_CORRUPT,
  *          WEIR_NOMEM, WEIR_SYSTEM.
  */
-WEIR_NODISCARD weir_status index_forget_unseen(struct index *index,
-					       const char *root,
-					       uint64_t *ret_count,
-					       weir_error *reterr);
+WEIR_NODISCARD weir_status
+index_forget_unseen(struct index *index, const char *root,
+		    bool (*is_gone)(const char *path, void *user), void *user,
+		    uint64_t *ret_count, weir_error *reterr);
 
 /*
  * number  tells it from the document's other chunks.

@@ -153,17 +153,29 @@ index_spare(struct index *index, const char *path, weir_error *reterr)
 		       : index_failed(index, code, "look into", reterr);
 }
 
+/* Who says which of those that were not seen are gone. */
+struct judge {
+	bool (*is_gone)(const char *path, void *user); /* NULL: all */
+	void *user;
+};
+
+static bool
+is_gone(const struct judge *judge, const char *path)
+{
+	return path && (!judge->is_gone || judge->is_gone(path, judge->user));
+}
+
 /* Some that are to be forgotten.  The last path of them takes from's place. */
 static int
-find_unseen(struct index *index, char **from, const char *end, int64_t *ids,
-	    uint32_t *ret_count)
+find_unseen(struct index *index, const struct judge *judge, char **from,
+	    const char *end, int64_t *ids, uint32_t *ret_count)
 {
 	sqlite3_stmt *stmt =
 		index_sql(index, SQL_UNSEEN,
 			  "SELECT id, path FROM documents AS d"
 			  " WHERE path >= ?1 AND path < ?2 AND id <= ?3"
 			  " AND NOT EXISTS (SELECT 1 FROM temp.seen AS s"
-			  "  WHERE s.id = d.id) ORDER BY path LIMIT ?4");
+			  "  WHERE s.id = d.id) ORDER BY path");
 	char *last = NULL;
 	uint32_t found = 0;
 	int code;
@@ -171,14 +183,14 @@ find_unseen(struct index *index, char **from, const char *end, int64_t *ids,
 	(void)sqlite3_bind_text(stmt, 1, *from, -1, SQLITE_STATIC);
 	(void)sqlite3_bind_text(stmt, 2, end, -1, SQLITE_STATIC);
 	(void)sqlite3_bind_int64(stmt, 3, index->last_id);
-	(void)sqlite3_bind_int(stmt, 4, FORGET_AT_ONCE);
 	while ((code = index_sql_step(index, stmt)) == SQLITE_ROW) {
+		const char *path = (const char *)sqlite3_column_text(stmt, 1);
+
 		weir_assert(found < FORGET_AT_ONCE);
+		if (!is_gone(judge, path))
+			continue;
 		ids[found++] = sqlite3_column_int64(stmt, 0);
 		if (found == FORGET_AT_ONCE) {
-			const char *path =
-				(const char *)sqlite3_column_text(stmt, 1);
-
 			last = path ? strdup(path) : NULL;
 			code = last ? SQLITE_DONE : SQLITE_NOMEM;
 			break;
@@ -221,8 +233,8 @@ drop_all(struct index *index, const int64_t *ids, uint32_t count,
  * for us while we look through a million documents that are still there.
  */
 static int
-forget(struct index *index, const char *from, const char *end,
-       uint64_t *ret_count)
+forget(struct index *index, const struct judge *judge, const char *from,
+       const char *end, uint64_t *ret_count)
 {
 	int64_t ids[FORGET_AT_ONCE];
 	char *next = strdup(from);
@@ -230,7 +242,7 @@ forget(struct index *index, const char *from, const char *end,
 	int code = next ? SQLITE_OK : SQLITE_NOMEM;
 
 	while (code == SQLITE_OK) {
-		code = find_unseen(index, &next, end, ids, &found);
+		code = find_unseen(index, judge, &next, end, ids, &found);
 		if (code == SQLITE_OK && found > 0)
 			code = drop_all(index, ids, found, ret_count);
 		if (found < FORGET_AT_ONCE)
@@ -241,9 +253,11 @@ forget(struct index *index, const char *from, const char *end,
 }
 
 weir_status
-index_forget_unseen(struct index *index, const char *root, uint64_t *ret_count,
-		    weir_error *reterr)
+index_forget_unseen(struct index *index, const char *root,
+		    bool (*gone)(const char *path, void *user), void *user,
+		    uint64_t *ret_count, weir_error *reterr)
 {
+	const struct judge judge = {gone, user};
 	weir_status status = index_check_writes(index, reterr);
 	struct range range;
 	uint64_t forgotten = 0;
@@ -254,11 +268,11 @@ index_forget_unseen(struct index *index, const char *root, uint64_t *ret_count,
 	if (range_init(&range, root)) {
 		code = use_seen(index);
 		if (code == SQLITE_OK)
-			code = forget(index, range.exact, range.exact_end,
-				      &forgotten);
+			code = forget(index, &judge, range.exact,
+				      range.exact_end, &forgotten);
 		if (code == SQLITE_OK)
-			code = forget(index, range.below, range.below_end,
-				      &forgotten);
+			code = forget(index, &judge, range.below,
+				      range.below_end, &forgotten);
 		free(range.memory);
 	}
 	if (code == SQLITE_OK) {

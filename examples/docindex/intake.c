@@ -163,18 +163,46 @@ add_folder(struct intake *in, const char *path)
 	       in->error.status == WEIR_OK;
 }
 
+/* Whether there is anything of that name; a link that leads nowhere is. */
+static bool
+is_gone(const char *path, void *user)
+{
+	struct stat st;
+
+	(void)user;
+	return lstat(path, &st) != 0 && (errno == ENOENT || errno == ENOTDIR);
+}
+
 bool
 intake_add(struct intake *in, const char *path)
 {
 	struct stat st;
 
+	/* It may be in the index all the same: see intake_forget(). */
+	if (is_gone(path, NULL))
+		return true;
 	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
 		return add_folder(in, path);
 	return add_file(path, AT_FDCWD, path, in);
 }
 
 weir_status
-intake_forget(struct intake *in, const char *path, uint64_t *ret_count)
+intake_forget(struct intake *in, char *const *paths, size_t count,
+	      uint64_t *ret_count)
 {
-	return index_forget_unseen(in->index, path, ret_count, &in->error);
+	weir_status status = WEIR_OK;
+
+	*ret_count = 0;
+	for (size_t i = 0; status == WEIR_OK && i < count; i++) {
+		uint64_t forgotten = 0;
+
+		status = index_forget_unseen(in->index, paths[i], is_gone, NULL,
+					     &forgotten, &in->error);
+		*ret_count += forgotten;
+		if (status == WEIR_OK && forgotten == 0 &&
+		    is_gone(paths[i], NULL))
+			in->hooks.failed(paths[i], "not there",
+					 strerror(ENOENT), in->hooks.user);
+	}
+	return status;
 }

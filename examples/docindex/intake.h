@@ -61,15 +61,18 @@ struct doc *intake_open(struct intake *in, const char *path, int dir_fd,
 			const char *name, enum index_known *ret_known);
 
 /*
- * After all of it: forget what is in the index below path, was not seen, and
- * was there when the index was opened.
+ * After all of it: forget what is in the index at and below these paths, was
+ * there when the index was opened, and is not in the file system any more.  A
+ * document that is there, and was not found because of its name or of how it is
+ * reached, stays.  A path that is not there, and of which there was nothing in
+ * the index, is told to failed().
  *
  * Waits:   for the disk.
  * Threads: one at a time.
  * Owns:    nothing.
- * Returns: as index_forget_unseen().
+ * Returns: as index_forget_unseen(); then in->error is set.
  */
-weir_status intake_forget(struct intake *in, const char *path,
+weir_status intake_forget(struct intake *in, char *const *paths, size_t count,
 			  uint64_t *ret_count);
 
 #endif

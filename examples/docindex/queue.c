@@ -79,12 +79,34 @@ of_run(const struct run *run)
 	return run->source;
 }
 
+/*
+ * A job that has failed before, or was put back, waits for its time.  Who runs
+ * `add` again does not: it is to be tried now.
+ */
+static weir_status
+let_go(struct queue *q, const weir_inserted *inserted, weir_error *error)
+{
+	int64_t ids[BATCH_MAX];
+	size_t count = 0;
+
+	for (size_t i = 0; i < q->count; i++)
+		if (inserted[i].duplicate &&
+		    (inserted[i].state == WEIR_JOB_RETRYABLE ||
+		     inserted[i].state == WEIR_JOB_SCHEDULED))
+			ids[count++] = inserted[i].id;
+	return count == 0 ? WEIR_OK
+			  : weir_store_change(q->store, WEIR_JOB_RETRY, ids,
+					      count, NULL, NULL, error);
+}
+
 /* Insert what has been gathered. */
 static bool
 flush(struct queue *q)
 {
 	weir_insert jobs[BATCH_MAX];
+	weir_inserted inserted[BATCH_MAX];
 	weir_error error;
+	weir_status status = WEIR_OK;
 
 	for (size_t i = 0; i < q->count; i++) {
 		jobs[i] = (weir_insert)WEIR_INSERT_INIT;
@@ -95,13 +117,15 @@ flush(struct queue *q)
 		jobs[i].unique = WEIR_UNIQUE_ARGS;
 		jobs[i].unique_states = ACTIVE_SET;
 	}
-	if (q->count > 0 && weir_store_insert(q->store, jobs, q->count, NULL,
-					      NULL, &error) != WEIR_OK) {
-		run_hopeless(error.message, q->run);
-		return false;
-	}
+	if (q->count > 0)
+		status = weir_store_insert(q->store, jobs, q->count, inserted,
+					   NULL, &error);
+	if (q->count > 0 && status == WEIR_OK)
+		status = let_go(q, inserted, &error);
 	q->count = 0;
-	return true;
+	if (status != WEIR_OK)
+		run_hopeless(error.message, q->run);
+	return status == WEIR_OK;
 }
 
 /* Found: it becomes a job instead of going into the pipeline. */
@@ -406,15 +430,10 @@ enqueue_all(struct queue *q, char *const *roots, size_t root_count)
 	more = more && flush(q);
 	if (q->intake->error.status != WEIR_OK)
 		return say_error(q, &q->intake->error);
-	for (size_t i = 0; more && i < root_count; i++) {
-		uint64_t count = 0;
-
-		if (q->run->options->keep)
-			break;
-		if (intake_forget(q->intake, roots[i], &count) != WEIR_OK)
-			return say_error(q, &q->intake->error);
-		q->run->removed += count;
-	}
+	if (more && !q->run->options->keep &&
+	    intake_forget(q->intake, roots, root_count, &q->run->removed) !=
+		    WEIR_OK)
+		return say_error(q, &q->intake->error);
 	return -1;
 }
 

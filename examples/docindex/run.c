@@ -292,10 +292,15 @@ make_indexer(struct run *run, const struct embed_options *embed)
 		.user = run,
 	};
 
-	options.embed.width = (uint32_t)o->width;
+	/*
+	 * There is one host.  A request that waited for a connection would
+	 * wait within its time-out, so there are no more than can be sent.
+	 */
+	options.embed.width = options.embed.per_host =
+		(uint32_t)(o->per_host > 0 && o->per_host < o->width
+				   ? o->per_host
+				   : o->width);
 	options.embed.queue = channel;
-	options.embed.per_host =
-		(uint32_t)(o->per_host > 0 ? o->per_host : o->width);
 	options.embed.limit = run->limit;
 	options.embed.hopeless = run_hopeless;
 	options.embed.again = on_again;
