@@ -48,6 +48,14 @@ on_unchanged(const char *path, void *user)
 	run_unchanged(&add->run);
 }
 
+static bool
+on_stopping(void *user)
+{
+	struct add *add = user;
+
+	return run_is_stopping(&add->run);
+}
+
 static void
 on_failed(const char *path, const char *reason, const char *why, void *user)
 {
@@ -66,7 +74,7 @@ walk_all(void *argument)
 		more = intake_add(&add->intake, add->roots[i]);
 	add->walked = more && !run_is_stopping(&add->run);
 	if (add->intake.error.status != WEIR_OK)
-		run_hopeless(add->intake.error.message, &add->run);
+		run_hopeless(add->intake.error.message, RUN_AGAIN, &add->run);
 	run_source_ended(&add->run);
 	return NULL;
 }
@@ -108,6 +116,7 @@ static char *
 absolute(const char *path)
 {
 	char *real = realpath(path, NULL), *here, *joined = NULL;
+	char *rest;
 
 	if (real)
 		return real;
@@ -115,8 +124,26 @@ absolute(const char *path)
 	if (!here || asprintf(&joined, "%s/%s", here, path) < 0)
 		joined = NULL;
 	free(here);
-	if (joined)
-		tidy(joined);
+	if (!joined)
+		return NULL;
+	/* As much of it as there is, and the names behind that. */
+	for (rest = strrchr(joined, '/'); !real && rest > joined;) {
+		*rest = '\0';
+		real = realpath(joined, NULL);
+		*rest = '/';
+		while (!real && rest > joined && *--rest != '/')
+			;
+	}
+	here = NULL;
+	if (real &&
+	    asprintf(&here, "%s%s", strcmp(real, "/") ? real : "", rest) < 0)
+		here = NULL;
+	free(real);
+	if (here) {
+		free(joined);
+		joined = here;
+	}
+	tidy(joined);
 	return joined;
 }
 
@@ -152,7 +179,7 @@ forget(struct add *add)
 	if (intake_forget(&add->intake, add->roots, add->root_count,
 			  &add->run.removed) == WEIR_OK)
 		return;
-	run_hopeless(add->intake.error.message, &add->run);
+	run_hopeless(add->intake.error.message, RUN_AGAIN, &add->run);
 	add->run.exit_early = WEIR_EXIT_FAILURE;
 }
 
@@ -182,6 +209,7 @@ add_all(struct add *add)
 		.hidden = add->run.options->hidden,
 		.hooks = {.found = on_found,
 			  .unchanged = on_unchanged,
+			  .stopping = on_stopping,
 			  .failed = on_failed,
 			  .user = add},
 	};

@@ -4,8 +4,10 @@
 #include "options.h"
 
 #include <curl/curl.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Not the retries of a single request: an API may be away for a minute. */
 #define DELAY_NS     (500 * WEIR_MS)
@@ -158,6 +160,14 @@ api_open(struct weir_cli *cli, const struct api_cli_options *options,
 	};
 	weir_error error = {WEIR_OK, 0, ""};
 
+	/* The loader's text would name a file that nobody has given. */
+	if (options->vec0 && strcmp(options->vec0, "none") != 0 &&
+	    access(options->vec0, R_OK) != 0) {
+		weir__cli_error(cli, "--vec0", "%s (%s)", strerror(errno),
+				options->vec0);
+		weir__cli_try(cli, "--vec0 none");
+		return WEIR_EXIT_USAGE;
+	}
 	if (index_open(out, &index_options, &error) == WEIR_OK)
 		return -1;
 	weir__cli_error(cli, NULL, "%s", error.message);

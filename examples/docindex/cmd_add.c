@@ -13,7 +13,7 @@ static const struct add_cli_options defaults = {
 	.pdftotext = "pdftotext",
 	.pdf_timeout_ns = 60 * WEIR_S,
 	.pdf_memory = 512 * 1024 * 1024,
-	.text_max = 64 * 1024 * 1024,
+	.text_max = 16 * 1024 * 1024,
 	.grace_ns = WEIR_STOP_GRACE_NS,
 };
 
@@ -40,7 +40,7 @@ static const struct weir_option table[] = {
 	{AT(RATE, rate), .name = "rate", .arg = "RATE", .shown = "any",
 	 .help = "documents whose embedding is begun, such as 20/s"},
 	{AT(INT, channel), .name = "channel", .arg = "N", .shown = "16",
-	 .min = 1, .max = 100000,
+	 .min = 1, .max = 1000,
 	 .help = "documents that may wait before each stage"},
 
 	API_INDEX_ROWS(struct add_cli_options),
@@ -53,9 +53,9 @@ static const struct weir_option table[] = {
 	 .shown = "60s", .min = WEIR_S, .max = 86400 * WEIR_S,
 	 .help = "for one of them"},
 	{AT(SIZE, pdf_memory), .name = "pdf-memory", .arg = "SIZE",
-	 .shown = "512M", .min = 16 * 1024 * 1024,
+	 .shown = "512M", .min = 64 * 1024 * 1024,
 	 .help = "address space for one of them"},
-	{AT(SIZE, text_max), .name = "text-max", .arg = "SIZE", .shown = "64M",
+	{AT(SIZE, text_max), .name = "text-max", .arg = "SIZE", .shown = "16M",
 	 .min = 1024, .max = 1024 * 1024 * 1024,
 	 .help = "text of a document, at most"},
 

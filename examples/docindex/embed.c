@@ -31,7 +31,7 @@
 #include <string.h>
 
 #define ANSWER_MAX      (64 * 1024 * 1024)
-#define RETRY_AFTER_MAX (300 * WEIR_S)
+#define RETRY_AFTER_MAX (3600 * WEIR_S)
 #define CONNECT_MAX_MS  10000L
 #define POLL_MAX_MS     3600000 /* then it is waited again */
 
@@ -41,9 +41,10 @@ struct slot {
 	weir_job *job; /* NULL: free */
 	weir_ctx *ctx;
 	struct doc *doc;
-	CURL *easy;     /* kept, with its connection, for the next one */
-	size_t asked;   /* chunks in the request */
-	bool under_way; /* in the multi */
+	CURL *easy;       /* kept, with its connection, for the next one */
+	size_t asked;     /* chunks in the request */
+	bool under_way;   /* in the multi */
+	bool is_too_long; /* the answer */
 	struct weir_buf request, answer;
 	char error[CURL_ERROR_SIZE];
 };
@@ -78,8 +79,10 @@ on_answer(char *bytes, size_t size, size_t count, void *user)
 {
 	struct slot *slot = user;
 
-	if (slot->answer.len + size * count > ANSWER_MAX)
+	if (slot->answer.len + size * count > ANSWER_MAX) {
+		slot->is_too_long = true;
 		return 0;
+	}
 	weir__buf_append(&slot->answer, bytes, size * count);
 	return slot->answer.failed ? 0 : size * count;
 }
@@ -114,6 +117,7 @@ send_request(struct embedder *e, struct slot *slot)
 	weir__buf_reset(&slot->request);
 	weir__buf_reset(&slot->answer);
 	slot->error[0] = '\0';
+	slot->is_too_long = false;
 	embed_request(&slot->request, e->options, doc, doc->embedded,
 		      slot->asked);
 	if (slot->request.failed)
@@ -129,10 +133,10 @@ send_request(struct embedder *e, struct slot *slot)
 }
 
 static void
-hopeless(struct embedder *e, const char *why)
+hopeless(struct embedder *e, const char *why, const char *advice)
 {
 	if (e->options->hopeless)
-		e->options->hopeless(why, e->options->user);
+		e->options->hopeless(why, advice, e->options->user);
 }
 
 /* The server wants to be left alone for so long. */
@@ -155,6 +159,16 @@ is_worth_a_retry(long http)
 	return http == 408 || http == 425 || http == 429 || http >= 500;
 }
 
+/* A server may say which key it does not like. */
+static void
+hide_key(char *text, const char *key)
+{
+	char *at;
+
+	while (key && *key != '\0' && (at = strstr(text, key)))
+		memset(at, '*', strlen(key));
+}
+
 /* What an answer that is not 200 means. */
 static weir_status
 judge_http(struct embedder *e, struct slot *slot, long http)
@@ -164,6 +178,7 @@ judge_http(struct embedder *e, struct slot *slot, long http)
 
 	embed_error_text(weir__buf_str(&slot->answer), slot->answer.len, why,
 			 sizeof(why));
+	hide_key(why, e->options->key);
 	snprintf(reason, sizeof(reason), "API %ld", http);
 	snprintf(what, sizeof(what), "the API answers %ld", http);
 	if (is_worth_a_retry(http)) {
@@ -173,7 +188,9 @@ judge_http(struct embedder *e, struct slot *slot, long http)
 	if (http == 401 || http == 403 || http == 404) {
 		snprintf(all, sizeof(all), "%s%s%s", what,
 			 why[0] != '\0' ? ": " : "", why);
-		hopeless(e, all);
+		hopeless(e, all,
+			 http == 404 ? "--model NAME, or another --url"
+				     : "OPENAI_API_KEY=... docindex ...");
 	}
 	return fail(slot, WEIR_PERMANENT, reason, what, why);
 }
@@ -197,7 +214,8 @@ judge_dims(struct embedder *e, struct slot *slot)
 		 slot->doc->dims, want);
 	if (e->dims > 0)
 		return fail(slot, WEIR_FAILED, "dimensions", why, "");
-	hopeless(e, why);
+	hopeless(e, why,
+		 "another --db, or the model that the index was made with");
 	return fail(slot, WEIR_PERMANENT, "dimensions", why, "");
 }
 
@@ -235,6 +253,8 @@ judge_answer(struct embedder *e, struct slot *slot)
 static const char *
 why_not(const struct slot *slot, CURLcode code)
 {
+	if (slot->is_too_long)
+		return "its answer is longer than 64 MiB";
 	if (code == CURLE_COULDNT_CONNECT)
 		return "cannot connect to it";
 	if (slot->error[0] != '\0')
@@ -379,9 +399,13 @@ make_chunks(struct slot *slot)
 
 	if (doc->chunks)
 		return WEIR_OK;
-	doc->chunk_count = 0;
-	if (!add_chunks(doc))
+	if (!add_chunks(doc)) {
+		/* Some of them must not pass for all. */
+		free(doc->chunks);
+		doc->chunks = NULL;
+		doc->chunk_count = 0;
 		return fail(slot, WEIR_NOMEM, "memory", "out of memory", "");
+	}
 	weir_assert(doc->chunk_count > 0); /* there is text: see extract.c */
 	return WEIR_OK;
 }

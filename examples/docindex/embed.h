@@ -34,7 +34,8 @@ enum embed_encoding {
  * queue       documents that may wait.
  * per_host    connections to the API at once.
  * hopeless    called when no document can succeed: the key is wrong, there is
- *             no such model.  On the stage's thread; may be NULL.
+ *             no such model.  advice is what to try then.  On the stage's
+ *             thread; may be NULL.
  * again       called when a document has failed and will be tried again; on the
  *             stage's thread; may be NULL.
  * user        their argument.
@@ -49,7 +50,7 @@ struct embed_options {
 	weir_retry retry;
 	weir_limit *limit;
 	uint32_t width, queue, per_host;
-	void (*hopeless)(const char *why, void *user);
+	void (*hopeless)(const char *why, const char *advice, void *user);
 	void (*again)(const struct doc *doc, const char *why, uint32_t attempt,
 		      void *user);
 	void *user;

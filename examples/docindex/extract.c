@@ -50,7 +50,7 @@ struct slot {
 	bool killed;           /* by us */
 	int read_error;        /* errno of what cannot be read, or 0 */
 	enum text_status text; /* of what has come so far */
-	char error[128];       /* the beginning of what it had to say */
+	char error[1024];      /* the beginning of what it had to say */
 	size_t error_len;
 };
 
@@ -145,6 +145,10 @@ judge_text(struct slot *slot)
 static weir_status
 finish_text(struct slot *slot)
 {
+	/* Half a text must not pass for a whole one. */
+	if (slot->read_error)
+		return fail(slot, WEIR_SYSTEM, "unreadable", "%s",
+			    strerror(slot->read_error));
 	if (slot->text == TEXT_OK)
 		slot->text = text_end(&slot->doc->text);
 	return judge_text(slot);
@@ -183,6 +187,7 @@ judge_signal(struct slot *slot, int signal_number)
 {
 	const struct extractor *x = weir_job_state(slot->ctx);
 	long long seconds = (long long)(x->options->timeout_ns / WEIR_S);
+	const char *name = sigabbrev_np(signal_number);
 
 	if (is_out_of_memory(slot))
 		return fail(slot, WEIR_PERMANENT, "memory",
@@ -197,8 +202,7 @@ judge_signal(struct slot *slot, int signal_number)
 			    "pdftotext has not finished it within %llds",
 			    seconds);
 	return fail(slot, WEIR_PERMANENT, "crashed",
-		    "pdftotext has crashed on it: SIG%s",
-		    sigabbrev_np(signal_number));
+		    "pdftotext has crashed on it: SIG%s", name ? name : "?");
 }
 
 /* How poppler's programs end: pdftotext(1), EXIT CODES. */
@@ -265,7 +269,9 @@ read_text(struct extractor *x, struct slot *slot)
 	while (n < 0 && errno == EINTR);
 	if (n > 0)
 		feed(slot, x->piece, (size_t)n);
-	else if (n == 0 || errno != EAGAIN)
+	else if (n < 0 && errno != EAGAIN)
+		slot->read_error = errno;
+	if (n == 0 || slot->read_error)
 		close_fd(&slot->text_fd);
 	return n > 0;
 }
@@ -302,10 +308,13 @@ finish_process(struct extractor *x, struct slot *slot)
 		;
 	while (read_errors(x, slot))
 		;
+	/*
+	 * What it may have started itself does not outlive it.  Before it is
+	 * reaped, for then its number may be somebody else's.
+	 */
+	(void)kill(-slot->pid, SIGKILL);
 	while (waitpid(slot->pid, &wait_status, 0) < 0 && errno == EINTR)
 		;
-	/* What it may have started itself does not outlive it. */
-	(void)kill(-slot->pid, SIGKILL);
 	slot->pid = 0;
 	finish(slot, judge_process(slot, wait_status));
 }

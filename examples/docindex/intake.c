@@ -36,9 +36,16 @@ failed(struct intake *in, const char *path, const char *reason, const char *why)
 		in->error = error;
 }
 
+static bool
+is_stopping(struct intake *in)
+{
+	in->stopped = in->stopped || in->hooks.stopping(in->hooks.user);
+	return in->stopped;
+}
+
 /* All that fd has, into the digest; how much that was.  False: errno. */
 static bool
-hash_all(EVP_MD_CTX *digest, int fd, uint64_t *ret_bytes)
+hash_all(struct intake *in, EVP_MD_CTX *digest, int fd, uint64_t *ret_bytes)
 {
 	char piece[PIECE_MAX];
 	ssize_t n;
@@ -50,6 +57,10 @@ hash_all(EVP_MD_CTX *digest, int fd, uint64_t *ret_bytes)
 			continue;
 		if (n <= 0)
 			return n == 0;
+		if (is_stopping(in)) {
+			errno = ECANCELED;
+			return false;
+		}
 		if (EVP_DigestUpdate(digest, piece, (size_t)n) != 1) {
 			errno = ENOMEM;
 			return false;
@@ -59,14 +70,14 @@ hash_all(EVP_MD_CTX *digest, int fd, uint64_t *ret_bytes)
 }
 
 static bool
-hash_file(struct doc *doc)
+hash_file(struct intake *in, struct doc *doc)
 {
 	EVP_MD_CTX *digest = EVP_MD_CTX_new();
 	bool ok = digest && EVP_DigestInit_ex(digest, EVP_sha256(), NULL) == 1;
 
 	if (!ok)
 		errno = ENOMEM;
-	ok = ok && hash_all(digest, doc->fd, &doc->bytes) &&
+	ok = ok && hash_all(in, digest, doc->fd, &doc->bytes) &&
 	     EVP_DigestFinal_ex(digest, doc->hash, NULL) == 1;
 	EVP_MD_CTX_free(digest);
 	return ok;
@@ -74,7 +85,7 @@ hash_file(struct doc *doc)
 
 /* NULL: all is well; else why not. */
 static const char *
-open_doc(struct doc *doc, int dir_fd, const char *name)
+open_doc(struct intake *in, struct doc *doc, int dir_fd, const char *name)
 {
 	struct stat st;
 
@@ -84,7 +95,7 @@ open_doc(struct doc *doc, int dir_fd, const char *name)
 		return strerror(errno);
 	if (!S_ISREG(st.st_mode))
 		return "it is no regular file";
-	return hash_file(doc) ? NULL : strerror(errno);
+	return hash_file(in, doc) ? NULL : strerror(errno);
 }
 
 struct doc *
@@ -98,12 +109,12 @@ intake_open(struct intake *in, const char *path, int dir_fd, const char *name,
 		/* A file that was named outright may be called anything. */
 		if (!doc_kind_of(name, &doc->kind))
 			doc->kind = DOC_TEXT;
-		why = open_doc(doc, dir_fd, name);
+		why = open_doc(in, doc, dir_fd, name);
 	}
-	if (why)
+	if (why && !in->stopped)
 		failed(in, path, "unreadable", why);
-	else if (index_see(in->index, path, doc->hash, ret_known, &in->error) ==
-		 WEIR_OK)
+	else if (!why && index_see(in->index, path, doc->hash, ret_known,
+				   &in->error) == WEIR_OK)
 		return doc;
 	doc_free(doc);
 	return NULL;
@@ -118,11 +129,11 @@ add_file(const char *path, int dir_fd, const char *name, void *user)
 	struct doc *doc = intake_open(in, path, dir_fd, name, &known);
 
 	if (!doc)
-		return in->error.status == WEIR_OK;
+		return in->error.status == WEIR_OK && !in->stopped;
 	if (known == INDEX_UNCHANGED) {
 		in->hooks.unchanged(path, in->hooks.user);
 		doc_free(doc);
-		return true;
+		return !is_stopping(in);
 	}
 	in->stopped = !in->hooks.found(doc, in->hooks.user);
 	return !in->stopped;

@@ -13,12 +13,14 @@
  *            now on.  It may wait: that is how backpressure reaches the intake.
  *            False: find no more.
  * unchanged  one that is in the index as it is.
+ * stopping   asked between files and between pieces of them: true ends it.
  * failed     one that cannot be read, or a folder; reason and why as for
  *            doc_fail().
  */
 struct intake_hooks {
 	bool (*found)(struct doc *doc, void *user);
 	void (*unchanged)(const char *path, void *user);
+	bool (*stopping)(void *user);
 	void (*failed)(const char *path, const char *reason, const char *why,
 		       void *user);
 	void *user;
@@ -34,7 +36,7 @@ struct intake {
 	bool follow, hidden;
 	struct intake_hooks hooks;
 	weir_error error; /* the index could not be used: it is over */
-	bool stopped;     /* found() has said so */
+	bool stopped;     /* found() or stopping() has said so */
 };
 
 /*

@@ -46,7 +46,10 @@
 	 WEIR_JOB_STATE_BIT(WEIR_JOB_RUNNING) |   \
 	 WEIR_JOB_STATE_BIT(WEIR_JOB_SCHEDULED))
 
-/* A handler that waits for its document. */
+/*
+ * A handler that waits for its document.  It is on the handler's stack, and may
+ * be: whoever signals it holds mu until it has let go of it for good.
+ */
 struct ticket {
 	pthread_mutex_t mu;
 	pthread_cond_t done; /* the handler: is_done */
@@ -67,7 +70,9 @@ struct queue {
 	struct intake *intake;
 	char why[WEIR_ERROR_MAX]; /* what the intake said of a document */
 
-	/* the walk's: what is not inserted yet */
+	/* the walk's: where it goes, and what is not inserted yet */
+	char *const *roots;
+	size_t root_count;
 	struct weir_buf args[BATCH_MAX];
 	size_t count;
 };
@@ -124,7 +129,7 @@ flush(struct queue *q)
 		status = let_go(q, inserted, &error);
 	q->count = 0;
 	if (status != WEIR_OK)
-		run_hopeless(error.message, q->run);
+		run_hopeless(error.message, RUN_AGAIN, q->run);
 	return status == WEIR_OK;
 }
 
@@ -151,7 +156,7 @@ on_found(struct doc *doc, void *user)
 	weir__json_end_object(&j);
 	doc_free(doc);
 	if (args->failed) {
-		run_hopeless("out of memory", q->run);
+		run_hopeless("out of memory", RUN_AGAIN, q->run);
 		return false;
 	}
 	return !run_is_stopping(q->run) && (++q->count < BATCH_MAX || flush(q));
@@ -173,6 +178,14 @@ on_walk_failed(const char *path, const char *reason, const char *why,
 	struct queue *q = user;
 
 	run_failed(q->run, path, reason, why);
+}
+
+static bool
+on_stopping(void *user)
+{
+	struct queue *q = user;
+
+	return run_is_stopping(q->run);
 }
 
 /* Later, in a handler: the reason is the job's. */
@@ -265,10 +278,14 @@ add_path(struct queue *q, weir_ctx *ctx, const weir_job_row *job,
 	char why[WEIR_ERROR_MAX];
 	struct doc *doc;
 
-	if (access(path, F_OK) != 0 && errno == ENOENT)
+	if (access(path, F_OK) != 0 && (errno == ENOENT || errno == ENOTDIR))
 		return forget_path(q, ctx, path);
 	pthread_mutex_lock(&q->look_mu);
+	snprintf(q->why, sizeof(q->why), "stopped");
 	doc = intake_open(q->intake, path, AT_FDCWD, path, &known);
+	if (q->intake->error.status != WEIR_OK)
+		memcpy(q->why, q->intake->error.message, sizeof(q->why));
+	q->intake->error = (weir_error){WEIR_OK, 0, ""};
 	memcpy(why, q->why, sizeof(why));
 	pthread_mutex_unlock(&q->look_mu);
 	if (!doc)
@@ -314,13 +331,34 @@ on_trouble(const weir_error *error, void *user)
 	weir__progress_note(&q->run->progress, line);
 }
 
+/* Enqueue all that is new; what is gone is forgotten at once. */
+static bool
+enqueue_all(struct queue *q)
+{
+	struct intake *in = q->intake;
+	bool more = true;
+
+	for (size_t i = 0; more && i < q->root_count; i++)
+		more = intake_add(in, q->roots[i]);
+	more = more && flush(q);
+	if (more && !q->run->options->keep && in->error.status == WEIR_OK)
+		more = intake_forget(in, q->roots, q->root_count,
+				     &q->run->removed) == WEIR_OK;
+	if (in->error.status != WEIR_OK)
+		run_hopeless(in->error.message, RUN_AGAIN, q->run);
+	in->hooks.failed = on_job_failed;
+	return more && !run_is_stopping(q->run);
+}
+
+/* The source: first the walk, if there is one, then the jobs. */
 static void *
 work_all(void *argument)
 {
 	struct queue *q = argument;
 
-	if (weir_work_run(q->work, NULL, &q->error) != WEIR_OK)
-		run_hopeless(q->error.message, q->run);
+	if (enqueue_all(q) &&
+	    weir_work_run(q->work, NULL, &q->error) != WEIR_OK)
+		run_hopeless(q->error.message, RUN_AGAIN, q->run);
 	run_source_ended(q->run);
 	return NULL;
 }
@@ -371,7 +409,6 @@ work_store(struct queue *q, bool until_empty)
 	options.user = q;
 	if (weir_work_new(&q->work, q->store, &options, &error) != WEIR_OK)
 		return say_error(q, &error);
-	q->intake->hooks.failed = on_job_failed;
 	q->run->done = on_done;
 	q->run->stop_source = stop_source;
 	if (pthread_create(&q->worker, NULL, work_all, q) != 0) {
@@ -404,6 +441,7 @@ queue_init(struct queue *q, struct run *run, struct intake *intake)
 	run->source = q;
 	intake->hooks = (struct intake_hooks){.found = on_found,
 					      .unchanged = on_unchanged,
+					      .stopping = on_stopping,
 					      .failed = on_walk_failed,
 					      .user = q};
 	return open_store(q);
@@ -419,24 +457,6 @@ queue_fini(struct queue *q)
 	pthread_mutex_destroy(&q->look_mu);
 }
 
-/* Enqueue all that is new; what is gone is forgotten at once. */
-static int
-enqueue_all(struct queue *q, char *const *roots, size_t root_count)
-{
-	bool more = true;
-
-	for (size_t i = 0; more && i < root_count; i++)
-		more = intake_add(q->intake, roots[i]);
-	more = more && flush(q);
-	if (q->intake->error.status != WEIR_OK)
-		return say_error(q, &q->intake->error);
-	if (more && !q->run->options->keep &&
-	    intake_forget(q->intake, roots, root_count, &q->run->removed) !=
-		    WEIR_OK)
-		return say_error(q, &q->intake->error);
-	return -1;
-}
-
 int
 queue_add(struct run *run, struct intake *intake, char *const *roots,
 	  size_t root_count)
@@ -444,8 +464,8 @@ queue_add(struct run *run, struct intake *intake, char *const *roots,
 	struct queue q;
 	int status = queue_init(&q, run, intake);
 
-	if (status < 0)
-		status = enqueue_all(&q, roots, root_count);
+	q.roots = roots;
+	q.root_count = root_count;
 	if (status < 0)
 		status = work_store(&q, true);
 	queue_fini(&q);

@@ -17,6 +17,7 @@
 #include "run.h"
 
 #include "base/json.h"
+#include "cli/nofile.h"
 #include "wake.h"
 
 #include <curl/curl.h>
@@ -26,6 +27,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+/* Indexes, stores, the walk, the terminal. */
+#define FILES_OF_OURS 128
 
 #define TICK_NS (100 * WEIR_MS)
 
@@ -67,6 +71,19 @@ attempts_of(const weir_pipeline_result *result)
 	return attempts > result->stage ? attempts - result->stage : attempts;
 }
 
+/*
+ * Whoever reads may be slow, and the documents wait with us then, but not the
+ * screen; only where both are one terminal is its lock held meanwhile.
+ */
+static int
+write_record(struct run *run, const struct weir_buf *line)
+{
+	if (isatty(STDOUT_FILENO))
+		return weir__progress_write(&run->progress, STDOUT_FILENO,
+					    line->data, line->len);
+	return weir__term_write(STDOUT_FILENO, line->data, line->len);
+}
+
 /* With --json: what came of one document, on standard output. */
 static void
 put_record(struct run *run, const struct doc *doc, const char *path,
@@ -100,10 +117,7 @@ put_record(struct run *run, const struct doc *doc, const char *path,
 	}
 	weir__json_end_object(&j);
 	weir__buf_putc(&line, '\n');
-	failed = line.failed
-			 ? ENOMEM
-			 : weir__progress_write(&run->progress, STDOUT_FILENO,
-						line.data, line.len);
+	failed = line.failed ? ENOMEM : write_record(run, &line);
 	if (failed) {
 		weir__mutex_lock(&run->mu);
 		run->stdout_error = failed;
@@ -124,13 +138,15 @@ run_failed(struct run *run, const char *path, const char *reason,
 }
 
 void
-run_hopeless(const char *why, void *user)
+run_hopeless(const char *why, const char *advice, void *user)
 {
 	struct run *run = user;
 
 	weir__mutex_lock(&run->mu);
-	if (!run->is_hopeless)
+	if (!run->is_hopeless) {
 		snprintf(run->hopeless, sizeof(run->hopeless), "%s", why);
+		run->advice = advice;
+	}
 	run->is_hopeless = true;
 	weir__mutex_unlock(&run->mu);
 	weir__u32_store(&run->stopping, 1, WEIR_SEQ_CST);
@@ -151,6 +167,15 @@ run_source_ended(struct run *run)
 	wake_up(run->notify_fd);
 }
 
+/* As many as are at work at once, but not for one bad document. */
+static uint64_t
+api_failures_max(const struct run *run)
+{
+	uint64_t width = (uint64_t)run->options->width;
+
+	return width > 8 ? width : 8;
+}
+
 /* So many documents in a row, and none in between: the API is gone. */
 static void
 watch_api(struct run *run, const weir_pipeline_result *result)
@@ -163,10 +188,10 @@ watch_api(struct run *run, const weir_pipeline_result *result)
 	else if (result->stage == EMBED &&
 		 (result->result.status == WEIR_FAILED ||
 		  result->result.status == WEIR_TIMEDOUT))
-		gone = ++run->api_failures >= (uint64_t)run->options->width;
+		gone = ++run->api_failures >= api_failures_max(run);
 	weir__mutex_unlock(&run->mu);
 	if (gone)
-		run_hopeless(result->result.error, run);
+		run_hopeless(result->result.error, RUN_AGAIN, run);
 }
 
 static void
@@ -311,6 +336,23 @@ make_indexer(struct run *run, const struct embed_options *embed)
 	return WEIR_EXIT_FAILURE;
 }
 
+/* A file for each document before the second stage, pipes for those in it. */
+static int
+raise_limit(struct run *run)
+{
+	const struct add_cli_options *o = run->options;
+	uint32_t jobs = o->jobs > 0 ? (uint32_t)o->jobs : cores();
+	uint64_t need = (uint64_t)o->channel + 5 * (uint64_t)jobs +
+			(uint64_t)o->width + FILES_OF_OURS;
+	struct weir_nofile found;
+
+	if (weir__cli_raise_nofile(run->cli, (uint32_t)o->channel, need,
+				   &found))
+		return -1;
+	weir__cli_try(run->cli, "--channel 16 --width 16");
+	return WEIR_EXIT_FAILURE;
+}
+
 static int
 make_parts(struct run *run)
 {
@@ -346,6 +388,8 @@ run_init(struct run *run, struct weir_cli *cli)
 		status = api_open(cli, &run->options->api, true, &run->put);
 	if (status < 0)
 		status = api_setup(cli, &run->options->api, run->put, &embed);
+	if (status < 0)
+		status = raise_limit(run);
 	if (status < 0)
 		status = make_parts(run);
 	if (status >= 0)
@@ -388,6 +432,8 @@ get_counts(struct run *run, struct weir_progress_counts *ret,
 		.stages = stages,
 		.stage_count = INDEXER_STAGES,
 	};
+	if (ret->total < ret->done + run->cancelled)
+		ret->total = ret->done + run->cancelled;
 	weir__mutex_unlock(&run->mu);
 	ret->total_final =
 		weir__u32_load(&run->source_ended, WEIR_SEQ_CST) != 0;
@@ -538,8 +584,7 @@ exit_status(struct run *run, bool left)
 {
 	if (run->is_hopeless) {
 		weir__cli_error(run->cli, NULL, "stopped: %s", run->hopeless);
-		weir__cli_try(run->cli, "the same again, once that is mended: "
-					"what is in the index is kept");
+		weir__cli_try(run->cli, "%s", run->advice);
 	}
 	if (run->exit_early >= 0)
 		return run->exit_early;
@@ -570,8 +615,8 @@ run_end(struct run *run)
 			run->stopped ? "stopped" : "stopped after drain";
 		summary.cancelled = run->cancelled;
 		/* The one that the walk had in its hand. */
-		summary.not_started =
-			run->found - summary.counts.done - run->cancelled;
+		summary.not_started = summary.counts.total -
+				      summary.counts.done - run->cancelled;
 		summary.counts.total_final = false;
 	}
 	if (run->removed > 0)

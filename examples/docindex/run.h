@@ -53,6 +53,7 @@ struct run {
 	struct weir_hist latency;
 	bool is_hopeless;
 	char hopeless[2 * WEIR_ERROR_MAX];
+	const char *advice;
 	int stdout_error;
 };
 
@@ -88,7 +89,10 @@ void run_failed(struct run *run, const char *path, const char *reason,
 		const char *why);
 
 /* Nothing can succeed any more; any thread. */
-void run_hopeless(const char *why, void *user);
+void run_hopeless(const char *why, const char *advice, void *user);
+
+#define RUN_AGAIN \
+	"the same again, once that is mended; what is in the index is kept"
 bool run_is_hopeless(struct run *run);
 bool run_is_stopping(struct run *run);
 

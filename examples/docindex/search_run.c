@@ -189,6 +189,17 @@ print_hits(struct search *s, const struct doc *words)
 	return WEIR_EXIT_SOME_FAILED;
 }
 
+/* A person waits, so that it is told what for. */
+static void
+on_again(const struct doc *doc, const char *why, uint32_t attempt, void *user)
+{
+	struct search *s = user;
+
+	(void)doc;
+	weir__cli_note(s->cli, "%s; try %u/%u", why, attempt + 1,
+		       (unsigned)s->options->api.retries + 1);
+}
+
 static int
 search_words(struct search *s, struct doc *words)
 {
@@ -200,6 +211,8 @@ search_words(struct search *s, struct doc *words)
 		status = api_setup(s->cli, &s->options->api, s->index, &embed);
 	if (status >= 0)
 		return status;
+	embed.again = on_again;
+	embed.user = s;
 	if (make_chunk(words) &&
 	    curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK &&
 	    embed_words(words, &embed, &result) == WEIR_OK)
@@ -207,6 +220,8 @@ search_words(struct search *s, struct doc *words)
 	weir__cli_error(s->cli, NULL, "no vector for these words: %s",
 			result.result.error[0] != '\0' ? result.result.error
 						       : "out of memory");
+	weir__cli_try(s->cli, "--url URL of a server that answers; see "
+			      "docs/pipelines.md");
 	return WEIR_EXIT_FAILURE;
 }
 

@@ -25,6 +25,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#define ADVICE \
+	"the same again, once that is mended; what is in the index is kept"
+
 /* One that waits to be written. */
 struct pending {
 	weir_job *job;
@@ -114,7 +117,7 @@ finish(struct writer *w, const struct pending *pending, weir_status status,
 		status = doc_fail(pending->doc, pending->ctx, status, "index",
 				  "%s", error->message);
 		if (is_hopeless(error) && o->hopeless)
-			o->hopeless(error->message, o->user);
+			o->hopeless(error->message, ADVICE, o->user);
 	}
 	weir_job_done(pending->job, status);
 }

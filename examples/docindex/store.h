@@ -27,7 +27,7 @@ struct store_options {
 	const char *model;
 	uint32_t batch, queue;
 	int64_t delay_ns;
-	void (*hopeless)(const char *why, void *user);
+	void (*hopeless)(const char *why, const char *advice, void *user);
 	void *user;
 };
 

@@ -175,7 +175,7 @@ db=$tmp/large.db
 yes 'Enough is as good as a feast.' | head -c 200000000 >"$tmp/large.txt"
 add "$tmp/large.txt"
 expect_status 123
-match_err 'large.txt .*more than 64 MiB of text'
+match_err 'large.txt .*more than 16 MiB of text'
 add --text-max 4k "$tmp/large.txt"
 match_err 'large.txt .*more than 4 KiB of text'
 rm "$tmp/large.txt"
