@@ -426,7 +426,7 @@ cp "$out" "$tmp/by-scan"
 db=$tmp/novec.db
 add --vec0 "$tmp/nothing.so" "$letters"
 expect_status 2
-match_err 'cannot load sqlite-vec: '
+match_err 'vec0: No such file or directory'
 if [ -n "${DOCINDEX_TEST_VEC0-}" ]; then
 	db=$tmp/vec0.db
 	add --vec0 "$DOCINDEX_TEST_VEC0" "$letters"
