@@ -117,9 +117,9 @@ check 'interrupted twice, each job is accounted for' balanced
 check 'and nothing is finished' grep -q ' ok 0 ' "$tmp/graceful"
 
 # The rest of the documents.  A row of a table cannot be wrapped: those of
-# benchmarks.md are as wide as their figures, those of durable.md are sentences.
+# benchmarks.md are as wide as their figures, those of the others are sentences.
 long=$(grep -nE '.{101}' README.md CONTRIBUTING.md SECURITY.md CHANGELOG.md \
-	docs/*.md | grep -vE '^docs/(benchmarks|durable).md:[0-9]*:\|' |
+	docs/*.md | grep -vE '^docs/(benchmarks|durable|pipelines).md:[0-9]*:\|' |
 	cut -d: -f1,2)
 check "no line is longer than 100 columns: ${long:-none}" test -z "$long"
 
