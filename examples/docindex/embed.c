@@ -378,6 +378,7 @@ add_chunks(struct doc *doc)
 	size_t at = 0, room = 0;
 	struct chunk chunk, *more;
 
+	doc->chunk_count = 0;
 	while (chunk_next(&doc->text, &at, &chunk)) {
 		if (doc->chunk_count == room) {
 			room = room > 0 ? 2 * room : 16;
