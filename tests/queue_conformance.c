@@ -22,6 +22,20 @@ queue_clock(void *user)
 	return queue_now_ms;
 }
 
+void
+queue_add_alone(struct test *test)
+{
+	if (!queue_stores.never_alone)
+		test_add(test);
+}
+
+bool
+queue_same_json(const char *a, const char *b)
+{
+	return queue_stores.same_json ? queue_stores.same_json(a, b)
+				      : strcmp(a, b) == 0;
+}
+
 /* What is to be freed at the end of the test. */
 static struct {
 	weir_store *handles[16];

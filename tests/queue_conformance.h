@@ -29,6 +29,9 @@
  * wipe    take it away, after all handles were closed.
  * jobs    how many make a large store.
  * stride  of many orders of a few steps, one in so many is tried.
+ * same_json    for one that keeps what a JSON text says and not its bytes: do
+ *              two of them say the same?  NULL: bytes are kept.
+ * never_alone  nobody can work it alone; tests of that are left out.
  *
  * All with queue_clock() as their clock.
  */
@@ -39,6 +42,8 @@ struct queue_stores {
 	weir_store *(*reopen)(void);
 	void (*wipe)(void);
 	unsigned jobs, stride;
+	bool (*same_json)(const char *a, const char *b);
+	bool never_alone;
 };
 
 extern const struct queue_stores queue_stores;
@@ -59,6 +64,19 @@ void queue_run(queue_test_fn *test);
 	}                                              \
 	static void on_##suite##_##name(weir_store *store)
 
+/* One that is left out where nobody works alone; `test` is its process. */
+#define ALONE_TEST_LIMIT(suite, name, seconds)                              \
+	static void test_##suite##_##name(void);                            \
+	__attribute__((constructor)) static void add_##suite##_##name(void) \
+	{                                                                   \
+		static struct test test = {test_##suite##_##name, seconds,  \
+					   #suite ": " #name, 0};           \
+		queue_add_alone(&test);                                     \
+	}                                                                   \
+	static void test_##suite##_##name(void)
+
+void queue_add_alone(struct test *test);
+
 /*
  * A test with one owner, made by queue_enlist(), that is run twice: as one of
  * several and as one alone.  Alone, a list may show a job that runs as one that
@@ -70,7 +88,7 @@ void queue_run(queue_test_fn *test);
 	{                                              \
 		queue_run(on_##suite##_##name);        \
 	}                                              \
-	TEST(alone_##suite, name)                      \
+	ALONE_TEST_LIMIT(alone_##suite, name, 20)      \
 	{                                              \
 		queue_alone = true;                    \
 		queue_run(on_##suite##_##name);        \
@@ -153,6 +171,10 @@ const weir_job_row *queue_find(weir_store *store, int64_t id);
 /* Check its state. */
 #define CHECK_STATE(store, id, name) \
 	CHECK_STR(weir_job_state_name(queue_look(store, id)->state), name)
+
+/* Is it the JSON that was given: byte for byte, if the store keeps that. */
+#define CHECK_JSON(a, b) CHECK_MSG(queue_same_json(a, b), "%s, %s", a, b)
+bool queue_same_json(const char *a, const char *b);
 
 /* All jobs with all their fields, as text; of one if id is not 0. */
 const char *queue_dump(weir_store *store, int64_t id);

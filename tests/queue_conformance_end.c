@@ -153,13 +153,14 @@ WORK_TEST(verdicts, keep_the_output_until_there_is_another)
 				     .output_len = strlen(first)};
 
 	queue_finish(store, me, &finish);
-	CHECK_STR(queue_look(store, id)->output, first);
-	CHECK_EQ_INT(queue_look(store, id)->output_len, strlen(first));
+	CHECK_JSON(queue_look(store, id)->output, first);
+	CHECK_EQ_INT(queue_look(store, id)->output_len,
+		     strlen(queue_look(store, id)->output));
 	queue_end(store, me, queue_claim_one(store, me, id),
 		  WEIR_VERDICT_RETRY);
-	CHECK_STR(queue_look(store, id)->output, first);
+	CHECK_JSON(queue_look(store, id)->output, first);
 	finish.claim = queue_claim_one(store, me, id);
-	CHECK_STR(finish.claim->row.output, first);
+	CHECK_JSON(finish.claim->row.output, first);
 	finish.verdict = WEIR_VERDICT_COMPLETE;
 	finish.output = "null";
 	finish.output_len = 4;
@@ -268,8 +269,8 @@ STORE_TEST(cancels, of_running_jobs_end_what_would_run_again)
 		CHECK_STATE(store, claim->row.id, ends[i].state);
 		CHECK_EQ_INT(queue_look(store, claim->row.id)->finalized_at_ms,
 			     T0);
-		CHECK_STR(queue_look(store, claim->row.id)->errors,
-			  "[{\"e\":1}]");
+		CHECK_JSON(queue_look(store, claim->row.id)->errors,
+			   "[{\"e\":1}]");
 	}
 }
 

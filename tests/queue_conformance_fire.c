@@ -137,8 +137,8 @@ STORE_TEST(schedules, insert_the_job_that_was_put)
 	CHECK_EQ_INT(row->state, WEIR_JOB_AVAILABLE);
 	CHECK_STR(row->kind, "odd.kind");
 	CHECK_STR(row->queue, "some-queue");
-	CHECK_STR(row->args, "{\"n\": 1e400}");
-	CHECK_STR(row->metadata, "{\"m\":2}");
+	CHECK_JSON(row->args, "{\"n\": 1e400}");
+	CHECK_JSON(row->metadata, "{\"m\":2}");
 	CHECK_STR(row->tags, "[\"one\",\"two\"]");
 	CHECK_EQ_INT(row->priority, 3);
 	CHECK_EQ_INT(row->max_attempts, 7);

@@ -108,8 +108,8 @@ STORE_TEST(promoting, discards_what_has_lost_its_unique_key)
 	CHECK_EQ_INT(queue_promote(store), 2);
 	CHECK_STATE(store, loser, "discarded");
 	CHECK_EQ_INT(queue_look(store, loser)->finalized_at_ms, T0 + 60000);
-	CHECK_STR(queue_look(store, loser)->metadata,
-		  "{\"unique_key_conflict\":\"scheduler_discarded\"}");
+	CHECK_JSON(queue_look(store, loser)->metadata,
+		   "{\"unique_key_conflict\":\"scheduler_discarded\"}");
 	CHECK_STATE(store, holder, "running");
 	CHECK_STATE(store, other, "available");
 }

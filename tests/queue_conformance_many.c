@@ -90,9 +90,15 @@ STORE_TEST_LIMIT(many_jobs, are_each_run_once, 60)
 	work_many(store, queue_enlist(store, "me"));
 }
 
-STORE_TEST_LIMIT(many_jobs, are_each_run_once_by_one_alone, 60)
+static void
+work_many_alone(weir_store *store)
 {
 	work_many(store, queue_enlist_alone(store, "me"));
+}
+
+ALONE_TEST_LIMIT(many_jobs, are_each_run_once_by_one_alone, 60)
+{
+	queue_run(work_many_alone);
 }
 
 /*

@@ -1,0 +1,105 @@
+/*
+ * The PostgreSQL store does what every store must do.
+ *
+ * Each test has a schema of its own in the database of with-postgres.
+ */
+#include "pg/pg.h"
+#include "queue_conformance.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static char schema[32], url[256];
+
+static weir_store *
+open_url(bool create)
+{
+	weir_store_options options = WEIR_STORE_OPTIONS_INIT;
+	weir_store *store = NULL;
+	weir_error error = {WEIR_OK, 0, ""};
+
+	options.create = create;
+	options.now_ms = queue_clock;
+	CHECK_MSG(weir__pg_open(&store, url, &options, &error) == WEIR_OK, "%s",
+		  error.message);
+	REQUIRE(store);
+	return store;
+}
+
+static weir_store *
+open_one(void)
+{
+	const char *conninfo = getenv("WEIR_TEST_PG");
+
+	if (!conninfo)
+		SKIP("there is no WEIR_TEST_PG; see tests/with-postgres");
+	snprintf(schema, sizeof(schema), "t_%d", (int)getpid());
+	snprintf(url, sizeof(url), "postgres:%s schema=%s", conninfo, schema);
+	return open_url(true);
+}
+
+static weir_store *
+join(weir_store *store)
+{
+	(void)store;
+	return open_url(false);
+}
+
+static weir_store *
+reopen(void)
+{
+	return open_url(false);
+}
+
+static PGconn *
+connect_by_hand(void)
+{
+	PGconn *pg = PQconnectdb(getenv("WEIR_TEST_PG"));
+
+	REQUIRE(PQstatus(pg) == CONNECTION_OK);
+	return pg;
+}
+
+static void
+wipe(void)
+{
+	PGconn *pg = connect_by_hand();
+	char sql[96];
+
+	snprintf(sql, sizeof(sql),
+		 "SET client_min_messages = warning;"
+		 "DROP SCHEMA %s CASCADE",
+		 schema);
+	PQclear(PQexec(pg, sql));
+	CHECK_STR(PQerrorMessage(pg), "");
+	PQfinish(pg);
+}
+
+/* jsonb keeps the values and the digits of numbers. */
+static bool
+same_json(const char *a, const char *b)
+{
+	const char *const values[] = {a, b};
+	PGconn *pg = connect_by_hand();
+	PGresult *result = PQexecParams(pg, "SELECT $1::jsonb = $2::jsonb", 2,
+					NULL, values, NULL, NULL, 0);
+	bool same = PQresultStatus(result) == PGRES_TUPLES_OK &&
+		    *PQgetvalue(result, 0, 0) == 't';
+
+	PQclear(result);
+	PQfinish(pg);
+	return same;
+}
+
+const struct queue_stores queue_stores = {
+	.name = "postgres",
+	.open = open_one,
+	.join = join,
+	.reopen = reopen,
+	.wipe = wipe,
+	.jobs = UNDER_TSAN ? 5000 : 20000,
+	.stride = UNDER_TSAN ? 64 : 16,
+	.same_json = same_json,
+	.never_alone = true,
+};
