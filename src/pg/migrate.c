@@ -231,7 +231,12 @@ need_schema(struct pg_conn *conn, weir_error *reterr)
 	return weir__pg_run(conn, text, reterr);
 }
 
-/* One text is one transaction. */
+/*
+ * One text is one transaction.  A sequential scan is what these statements
+ * want; where it is held to be dear, the server would compile them first.
+ */
+static const char begin[] = "BEGIN; SET LOCAL enable_seqscan = on;";
+
 static weir_status
 run_step(struct pg_conn *conn, const char *text, const char *note,
 	 weir_error *reterr)
@@ -239,8 +244,10 @@ run_step(struct pg_conn *conn, const char *text, const char *note,
 	struct weir_buf all = {0};
 	weir_status status = WEIR_NOMEM;
 
+	weir__buf_puts(&all, begin);
 	weir__buf_puts(&all, text);
 	weir__buf_puts(&all, note);
+	weir__buf_puts(&all, "; COMMIT");
 	if (!all.failed)
 		status = weir__pg_run(conn, all.data, reterr);
 	else
