@@ -1,0 +1,37 @@
+/*
+ * A job as PostgreSQL gives it.
+ *
+ * PG_JOB_COLUMNS are those of the table river_job under the name j, so that
+ * they can stand in a SELECT and in a RETURNING:
+ *
+ *      "SELECT " PG_JOB_COLUMNS " FROM @river_job j WHERE j.id = $1"
+ *
+ * and weir__pg_row() reads them.  What others wrote badly makes nothing fail:
+ * no text is cast to anything that it might not be.
+ */
+#ifndef WEIR_SRC_PG_ROW_H
+#define WEIR_SRC_PG_ROW_H
+
+/* Ours in the metadata, which are shown as fields of their own. */
+#define PG_OUTPUT_KEY  "output"
+#define PG_CANCEL_KEY  "cancel_attempted_at"
+#define PG_TIMEOUT_KEY "weir:timeout_ns"
+
+#define PG_JOB_COLUMNS                                                         \
+	"j.id, j.state::text, j.priority, j.attempt, j.max_attempts,"          \
+	" (SELECT s.crashes FROM @weir_suspect s WHERE s.job = j.id),"         \
+	" j.created_at, j.scheduled_at, j.attempted_at, j.finalized_at,"       \
+	" j.metadata ->> '" PG_CANCEL_KEY "',"                                 \
+	" j.metadata ->> '" PG_TIMEOUT_KEY "', j.queue, j.kind,"               \
+	" regexp_replace(j.attempted_by[array_upper(j.attempted_by, 1)],"      \
+	"  '#[0-9]+$', ''),"                                                   \
+	" CASE WHEN jsonb_typeof(j.metadata) = 'object' THEN nullif("          \
+	"  j.metadata - '{" PG_OUTPUT_KEY "," PG_CANCEL_KEY "," PG_TIMEOUT_KEY \
+	"}'::text[], '{}') END,"                                               \
+	" CASE WHEN cardinality(j.tags) > 0 THEN to_json(j.tags)::text END,"   \
+	" CASE WHEN cardinality(j.errors) > 0"                                 \
+	"  THEN to_json(array_remove(j.errors, NULL))::text END,"              \
+	" j.metadata -> '" PG_OUTPUT_KEY "', j.args, j.unique_key,"            \
+	" j.unique_states"
+
+#endif
