@@ -204,15 +204,16 @@ take_pairs(struct weir_pg *store, const char *at, struct weir_buf *ret,
 	weir_status status = WEIR_OK;
 
 	while (*at && status == WEIR_OK) {
-		const char *value = at + strcspn(at, "= ");
-		const char *end;
+		size_t word = strcspn(at, "= ");
+		const char *value = at + word, *end;
 
 		value += strspn(value, " ");
 		value += *value == '=';
 		value += strspn(value, " ");
 		end = skip_value(value);
 		end += strspn(end, " ");
-		if (strncmp(at, schema_word, SCHEMA_WORD_LEN) == 0)
+		if (word == SCHEMA_WORD_LEN - 1 &&
+		    memcmp(at, schema_word, word) == 0)
 			status = set_schema(store, value, strcspn(value, " "),
 					    reterr);
 		else
