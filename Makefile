@@ -4,6 +4,7 @@
 #   make demo     build, start a sample site, fetch a few thousand URLs
 #   make demo-docindex  build, index this repository's documents, ask questions
 #   make check    build, run every test
+#   make interop  PostgreSQL, beside River's own Go client (needs Go)
 #   make prove    every check of docs/verification.md
 #   make install  to PREFIX (/usr/local) under DESTDIR
 
@@ -43,6 +44,9 @@ asan: deps-check
 tsan: deps-check
 	@scripts/check build-tsan -Db_sanitize=thread -Db_lundef=false
 
+interop: deps-check
+	@tests/interop/run build-check
+
 lint: deps-check
 	@scripts/deps build check lint
 	@scripts/lint
@@ -57,4 +61,4 @@ coverage: deps-check
 clean:
 	rm -rf build build-*
 
-.PHONY: all deps deps-check demo demo-docindex check install bench asan tsan lint prove coverage clean
+.PHONY: all deps deps-check demo demo-docindex check install bench asan tsan interop lint prove coverage clean
