@@ -586,13 +586,15 @@ PG_TEST(migrations, lead_to_the_same_from_below_and_above)
 		CHECK(version == 8 ||
 		      strcmp(prints[version], prints[version - 1]) != 0);
 	}
-	for (int from = 0; from < VERSIONS; from++)
-		for (int to = 0; to < VERSIONS; to++) {
-			migrate_to(store, from);
-			migrate_to(store, to);
-			CHECK_MSG(strcmp(fingerprint(), prints[to]) == 0,
-				  "%d to %d", from, to);
-		}
+	/* Each step back, and each on from where that has led. */
+	for (int version = VERSIONS - 2; version >= 0; version--) {
+		migrate_to(store, version);
+		CHECK_STR(fingerprint(), prints[version]);
+	}
+	for (int version = 1; version < VERSIONS; version++) {
+		migrate_to(store, version);
+		CHECK_STR(fingerprint(), prints[version]);
+	}
 	close_store(store);
 }
 
