@@ -11,6 +11,7 @@
 #define WEIR_SRC_QUEUE_SQLITE_H
 
 #include "base/list.h"
+#include "queue/gather.h"
 #include "queue/store.h"
 #include "sync/mutex.h"
 #include "sync/park.h"
@@ -175,16 +176,6 @@ struct sqlite_endings {
 	bool is_mixed; /* not in the order of ids */
 };
 
-/*
- * Rows on their way into a batch: texts are offsets until all are there.
- * Kept from turn to turn, so that a turn hardly takes memory.
- */
-struct sqlite_gather {
-	weir_job_row *rows;
-	size_t count, cap;
-	struct weir_buf texts;
-};
-
 struct weir_sqlite {
 	struct weir_store base;
 
@@ -198,7 +189,7 @@ struct weir_sqlite {
 
 	/* the writer's thread's, once that runs */
 	struct sqlite_conn writer, checkpointer;
-	struct sqlite_gather gather;
+	struct weir_gather gather;
 	struct sqlite_endings endings;
 	/* Of claims in memory: the latest so far, and when the first was that
 	 * who works it alone just now may have. */
@@ -363,7 +354,7 @@ struct sqlite_turn {
 	int64_t now_ms;
 	bool wakes;
 	bool has_suspect; /* and so nothing else */
-	struct sqlite_gather *gather;
+	struct weir_gather *gather;
 	struct sqlite_endings *endings;
 };
 
@@ -393,12 +384,6 @@ weir__sqlite_policy(int number)
 int weir__sqlite_queue_get(struct sqlite_conn *conn, const char *queue,
 			   bool *ret_paused,
 			   weir_finished_policy *ret_finished);
-
-void weir__gather_begin(struct sqlite_gather *gather);
-bool weir__gather_add(struct sqlite_gather *gather, const weir_job_row *row);
-/* NULL: no memory, or no rows. */
-struct weir_batch *weir__gather_batch(struct sqlite_gather *gather);
-void weir__gather_fini(struct sqlite_gather *gather);
 
 /* An element behind those that errors has, unless it is NULL. */
 #define SQLITE_ADD_ERROR(error)                                        \

@@ -235,7 +235,7 @@ static const char *const later_texts[] =
 
 /* By another want of this turn? */
 static bool
-was_gathered(const struct sqlite_gather *gather, int64_t id)
+was_gathered(const struct weir_gather *gather, int64_t id)
 {
 	for (size_t i = 0; i < gather->count; i++)
 		if (gather->rows[i].id == id)

@@ -239,7 +239,7 @@ mark_range(struct sqlite_turn *t, size_t from, size_t count)
 
 /* Rows whose ids follow each other. */
 static size_t
-range_len(const struct sqlite_gather *gather, size_t from)
+range_len(const struct weir_gather *gather, size_t from)
 {
 	size_t len = 1;
 

@@ -10,82 +10,14 @@
 #include "queue/sqlite.h"
 
 #include "base/assert.h"
+#include "queue/process.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
 #include <unistd.h>
-
-#define MACHINE_MAX 128
-
-/* False: errno says why; 0: it is empty. */
-static bool
-read_text(const char *path, char *text, size_t size)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t len;
-
-	if (fd < 0)
-		return false;
-	len = read(fd, text, size - 1);
-	(void)close(fd);
-	text[len > 0 ? len : 0] = '\0';
-	text[strcspn(text, "\n")] = '\0';
-	return len > 0;
-}
-
-/* This boot, and who sees which processes. */
-static void
-this_machine(char machine[MACHINE_MAX])
-{
-	char boot[64], namespace[48];
-	ssize_t len =
-		readlink("/proc/self/ns/pid", namespace, sizeof(namespace) - 1);
-
-	namespace[len > 0 ? len : 0] = '\0';
-	if (!read_text("/proc/sys/kernel/random/boot_id", boot, sizeof(boot)) ||
-	    len <= 0)
-		boot[0] = namespace[0] = '\0';
-	snprintf(machine, MACHINE_MAX, "%s%s", boot, namespace);
-}
-
-/* What a line of /proc/PID/stat says of its start, in ticks; 0: it is dead. */
-static int64_t
-started_at(const char *stat)
-{
-	/* The name, which is the second field, may hold anything but ends last.
-	 */
-	const char *at = strrchr(stat, ')');
-	int field = 2;
-
-	/* A zombie has nothing to give back any more. */
-	if (!at || at[1] != ' ' || at[2] == 'Z' || at[2] == 'X')
-		return 0;
-	for (at++; *at && field < 22; at++)
-		field += *at == ' ';
-	return field == 22 ? strtoll(at, NULL, 10) : 0;
-}
-
-/*
- * When a process was started; 0: there is none; -1: that is not to be seen,
- * for want of rights or of descriptors.
- */
-static int64_t
-started(int64_t pid)
-{
-	char path[40], stat[512];
-
-	snprintf(path, sizeof(path), "/proc/%" PRId64 "/stat", pid);
-	if (read_text(path, stat, sizeof(stat)))
-		return started_at(stat);
-	if (errno != ENOENT && errno != ESRCH)
-		return -1;
-	/* With hidepid, others are as good as not there: so is the first. */
-	return read_text("/proc/1/stat", stat, sizeof(stat)) ? 0 : -1;
-}
 
 static struct sqlite_worker *
 find_worker_locked(struct weir_sqlite *store, int64_t id)
@@ -177,15 +109,15 @@ add_client(struct sqlite_conn *conn, struct weir_owner *owner, int64_t now_ms)
 		conn, SQL_CLIENT_ADD,
 		"INSERT INTO client (name, alone, since, pid, machine)"
 		" VALUES (?1, ?2, ?3, ?4, ?5)");
-	char machine[MACHINE_MAX], process[MACHINE_MAX + 24];
+	char machine[WEIR_MACHINE_MAX], process[WEIR_MACHINE_MAX + 24];
 	int64_t since;
 	int code;
 
 	if (!stmt)
 		return sqlite3_extended_errcode(conn->db);
-	this_machine(machine);
+	weir__process_machine(machine);
 	/* Who cannot see itself is not looked for by others: beats decide. */
-	since = started(getpid());
+	since = weir__process_started(getpid());
 	snprintf(process, sizeof(process), "%s %" PRId64,
 		 since > 0 ? machine : "?", since);
 	weir__sql_bind_text(stmt, 1, owner->name, strlen(owner->name));
@@ -346,7 +278,7 @@ is_gone(const char *machine, const char *process, int64_t pid)
 	if (len == 0 || strncmp(process, machine, len) != 0 ||
 	    process[len] != ' ')
 		return false;
-	since = started(pid);
+	since = weir__process_started(pid);
 	return since >= 0 && since != strtoll(process + len, NULL, 10);
 }
 
@@ -356,13 +288,13 @@ weir__sqlite_clients(weir_store *store, weir_client_fn *row, void *user,
 {
 	struct weir_sqlite *sqlite = weir__sqlite_of(store);
 	struct sqlite_conn *conn = &sqlite->reader;
-	char machine[MACHINE_MAX];
+	char machine[WEIR_MACHINE_MAX];
 	weir_status status = WEIR_OK;
 	sqlite3_stmt *stmt;
 	bool on = true;
 	int code = SQLITE_DONE;
 
-	this_machine(machine);
+	weir__process_machine(machine);
 	weir__mutex_lock(&sqlite->read_mu);
 	stmt = weir__sql(conn, SQL_CLIENTS,
 			 "SELECT id, beat, name, pid, machine, EXISTS (SELECT 1"

@@ -6,11 +6,12 @@
  * place of pointers (plus one, so that 0 is "no text"), in memory that is kept
  * from turn to turn, and made into a batch at the end.
  */
-#include "queue/sqlite.h"
+#include "queue/gather.h"
 
 #include "base/assert.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #define TEXTS 8
 
@@ -34,14 +35,14 @@ texts_of(weir_job_row *row, struct text texts[TEXTS])
 }
 
 void
-weir__gather_begin(struct sqlite_gather *gather)
+weir__gather_begin(struct weir_gather *gather)
 {
 	gather->count = 0;
 	weir__buf_reset(&gather->texts);
 }
 
 void
-weir__gather_fini(struct sqlite_gather *gather)
+weir__gather_fini(struct weir_gather *gather)
 {
 	free(gather->rows);
 	weir__buf_fini(&gather->texts);
@@ -49,7 +50,7 @@ weir__gather_fini(struct sqlite_gather *gather)
 }
 
 static bool
-grow(struct sqlite_gather *gather)
+grow(struct weir_gather *gather)
 {
 	size_t cap = gather->cap > 0 ? gather->cap * 2 : 16;
 	weir_job_row *rows = realloc(gather->rows, cap * sizeof(*rows));
@@ -76,15 +77,14 @@ put(struct weir_buf *buf, const char *text, size_t len)
 }
 
 static bool
-is_same(const struct sqlite_gather *gather, const char *offset,
-	const char *text)
+is_same(const struct weir_gather *gather, const char *offset, const char *text)
 {
 	return offset &&
 	       strcmp(gather->texts.data + (uintptr_t)offset - 1, text) == 0;
 }
 
 bool
-weir__gather_add(struct sqlite_gather *gather, const weir_job_row *row)
+weir__gather_add(struct weir_gather *gather, const weir_job_row *row)
 {
 	const weir_job_row *before;
 	struct text texts[TEXTS];
@@ -134,7 +134,7 @@ fix(weir_job_row *row, const char *base)
 }
 
 struct weir_batch *
-weir__gather_batch(struct sqlite_gather *gather)
+weir__gather_batch(struct weir_gather *gather)
 {
 	struct weir_batch *batch;
 
