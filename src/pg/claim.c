@@ -1,0 +1,293 @@
+/*
+ * Claiming jobs.
+ *
+ * Design.  One statement claims for all wants: for each of them, in their
+ * order, it walks along River's own index (state, queue, priority,
+ * scheduled_at, id), locks what nobody else has locked, and marks it.  What
+ * comes back has no order, and is sorted here.
+ *
+ * Statements of one transaction see what the ones before have done, but the
+ * parts of one statement do not.  So a second want of a queue, which must not
+ * claim what the first one has, is another statement; and so are wants of
+ * suspects, which claim only if nothing else was claimed.  That a statement
+ * tells to those behind it in a setting of this transaction.
+ *
+ * attempted_at is what a claim is fenced by, together with the attempt, which
+ * a release gives back; so it always grows, even if the clock does not.
+ */
+#include "pg/turn.h"
+
+#include "base/assert.h"
+#include "pg/row.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Behind the columns of a row. */
+enum {
+	COLUMN_ID = 0,
+	COLUMN_PRIORITY = 2,
+	COLUMN_SCHEDULED = 7,
+	COLUMN_WANT = 22,
+	COLUMN_SUSPECTS,
+};
+
+/* $1, $2: wants; $3: the owner; $8: whether wants of this turn are mixed. */
+#define WANTS(unless)                                                      \
+	"WITH w AS MATERIALIZED (SELECT * FROM unnest($1::text[],"         \
+	" $2::integer[]) WITH ORDINALITY AS w(queue, most, n)"             \
+	" WHERE EXISTS (SELECT 1 FROM @weir_client WHERE id = $3)"         \
+	" AND (NOT $8 OR coalesce(current_setting('weir.turn', true), '')" \
+	"  NOT IN (" unless "))"                                           \
+	" AND NOT EXISTS (SELECT 1 FROM @river_queue q"                    \
+	"  WHERE q.name = w.queue AND q.paused_at IS NOT NULL)),"
+
+/* $5, $6, $7: any kind; these; or all but these. */
+#define KIND_FITS "($5 OR (j.kind = ANY($6::text[])) <> $7)"
+#define IS_DUE    "j.scheduled_at <= coalesce($4::timestamptz, now())"
+#define IN_ORDER  "ORDER BY j.priority, j.scheduled_at, j.id"
+
+/* $9: the owner's mark. */
+#define CLAIMED                                                             \
+	" claimed AS (UPDATE @river_job j SET state = 'running',"           \
+	" attempt = j.attempt + 1,"                                         \
+	" attempted_at = greatest(date_trunc('milliseconds',"               \
+	"  coalesce($4::timestamptz, now())),"                              \
+	"  date_trunc('milliseconds', j.attempted_at)"                      \
+	"  + interval '1 millisecond'),"                                    \
+	" attempted_by = array_append(CASE"                                 \
+	"  WHEN cardinality(j.attempted_by) < 100 THEN j.attempted_by"      \
+	"  ELSE j.attempted_by[array_upper(j.attempted_by, 1) - 98 :] END," \
+	"  $9)"                                                             \
+	" FROM picked p WHERE j.id = p.id RETURNING " PG_JOB_COLUMNS ", p.n)"
+
+/* And what those behind it are told. */
+#define TELL(what)                          \
+	"CASE WHEN $8 AND c.id IS NOT NULL" \
+	" THEN set_config('weir.turn', '" what "', true) END"
+
+static const struct pg_sql claim_sql = {
+	"claim",
+	WANTS("'suspect'") " picked AS MATERIALIZED (SELECT x.id, w.n FROM w, "
+			   "LATERAL ("
+			   "SELECT j.id FROM @river_job j WHERE j.state = "
+			   "'available'"
+			   " AND j.queue = w.queue AND " IS_DUE
+			   " AND " KIND_FITS
+			   " AND NOT EXISTS (SELECT 1 FROM @weir_suspect s "
+			   "WHERE s.job = j.id)"
+			   " " IN_ORDER " LIMIT w.most FOR UPDATE OF j SKIP "
+					"LOCKED) x)," CLAIMED
+			   " SELECT c.*, x.suspects, " TELL(
+				   "some") " FROM (SELECT EXISTS (SELECT 1 "
+					   "FROM @weir_suspect s, LATERAL ("
+					   "SELECT 1 FROM @river_job j WHERE "
+					   "j.id = s.job"
+					   " AND j.state::text = 'available' "
+					   "AND j.queue IN (SELECT queue FROM "
+					   "w)"
+					   " AND " IS_DUE " AND " KIND_FITS
+					   " OFFSET 0) j) AS suspects) x"
+					   " LEFT JOIN claimed c ON true"};
+
+/* The one job of its turn. */
+static const struct pg_sql suspect_sql = {
+	"claim_suspect",
+	WANTS("'some', 'suspect'") " picked AS MATERIALIZED (SELECT x.id, w.n "
+				   "FROM w, LATERAL ("
+				   "SELECT j.id FROM @river_job j WHERE j.id = "
+				   "ANY (ARRAY("
+				   "SELECT s.job FROM @weir_suspect s))"
+				   " AND j.state::text = 'available'"
+				   " AND j.queue = w.queue AND w.most > 0 "
+				   "AND " IS_DUE " AND " KIND_FITS " " IN_ORDER
+				   " LIMIT 1 FOR UPDATE OF j SKIP LOCKED) x "
+				   "LIMIT 1)," CLAIMED
+				   " SELECT c.*, false, " TELL(
+					   "suspect") " FROM claimed c"};
+
+static bool
+is_among(const struct pg_turn *t, const struct pg_claim_sent *sent,
+	 const char *queue)
+{
+	for (size_t i = 0; i < sent->count; i++)
+		if (strcmp(t->turn->wants[sent->first + i].queue, queue) == 0)
+			return true;
+	return false;
+}
+
+/* Which wants go together: neighbours of one sort, and of several queues. */
+static void
+divide(struct pg_turn *t)
+{
+	struct pg_claim_sent *last = NULL;
+
+	t->claim_count = 0;
+	t->wants_alone = false;
+	for (size_t i = 0; i < t->turn->want_count; i++) {
+		const struct weir_want *want = &t->turn->wants[i];
+
+		t->wants_alone |= want->alone;
+		if (last && last->alone == want->alone &&
+		    !is_among(t, last, want->queue)) {
+			last->count++;
+			continue;
+		}
+		/* Whoever wants as much in one turn may ask again. */
+		if (t->claim_count == PG_CLAIMS_MAX)
+			break;
+		last = &t->claims[t->claim_count++];
+		*last = (struct pg_claim_sent){
+			.first = i, .count = 1, .alone = want->alone};
+	}
+}
+
+static void
+put_wants(struct pg_turn *t, const struct pg_claim_sent *sent)
+{
+	const struct weir_want *wants = t->turn->wants + sent->first;
+	struct pg_params *p = &t->p;
+
+	weir__pg_array_begin(p, PG_TEXT, sent->count);
+	for (size_t i = 0; i < sent->count; i++)
+		weir__pg_text(p, wants[i].queue, strlen(wants[i].queue));
+	weir__pg_array_end(p);
+	weir__pg_array_begin(p, PG_INT4, sent->count);
+	for (size_t i = 0; i < sent->count; i++)
+		weir__pg_int4(p, wants[i].count < INT32_MAX
+					 ? (int32_t)wants[i].count
+					 : INT32_MAX);
+	weir__pg_array_end(p);
+}
+
+static void
+put_kinds(struct pg_turn *t)
+{
+	const struct weir_turn *turn = t->turn;
+	size_t count = turn->kinds ? turn->kind_count : 0;
+
+	weir__pg_bool(&t->p, !turn->kinds);
+	weir__pg_array_begin(&t->p, PG_TEXT, count);
+	for (size_t i = 0; i < count; i++)
+		weir__pg_text(&t->p, turn->kinds[i], strlen(turn->kinds[i]));
+	weir__pg_array_end(&t->p);
+	weir__pg_bool(&t->p, turn->kinds_left_out);
+}
+
+void
+weir__pg_claim_send(struct pg_turn *t)
+{
+	divide(t);
+	for (size_t i = 0; i < t->claim_count; i++) {
+		struct pg_claim_sent *sent = &t->claims[i];
+
+		weir__pg_begin(&t->p);
+		put_wants(t, sent);
+		weir__pg_int8(&t->p, t->turn->owner->id);
+		weir__pg_now(&t->p, t->store);
+		put_kinds(t);
+		weir__pg_bool(&t->p, t->wants_alone && t->claim_count > 1);
+		weir__pg_text(&t->p, t->owner, strlen(t->owner));
+		sent->result = weir__pg_turn_send(t, sent->alone ? &suspect_sql
+								 : &claim_sql);
+	}
+}
+
+/* A row that was claimed, by what it is sorted by. */
+struct place {
+	int64_t want, priority, scheduled_us, id;
+	int row;
+};
+
+static int
+compare(const void *a, const void *b)
+{
+	const struct place *x = a, *y = b;
+
+	if (x->want != y->want)
+		return x->want < y->want ? -1 : 1;
+	if (x->priority != y->priority)
+		return x->priority < y->priority ? -1 : 1;
+	if (x->scheduled_us != y->scheduled_us)
+		return x->scheduled_us < y->scheduled_us ? -1 : 1;
+	return x->id < y->id ? -1 : x->id > y->id;
+}
+
+static int
+sort(const PGresult *result, struct place *places)
+{
+	int count = 0;
+
+	for (int i = 0; i < PQntuples(result); i++)
+		if (!weir__pg_is_null(result, i, COLUMN_ID))
+			places[count++] = (struct place){
+				weir__pg_get_int(result, i, COLUMN_WANT),
+				weir__pg_get_int(result, i, COLUMN_PRIORITY),
+				weir__pg_get_int(result, i, COLUMN_SCHEDULED),
+				weir__pg_get_int(result, i, COLUMN_ID), i};
+	qsort(places, (size_t)count, sizeof(*places), compare);
+	return count;
+}
+
+/* Was a want filled? */
+static void
+note_more(struct pg_turn *t, const struct pg_claim_sent *sent,
+	  const struct place *places, int count)
+{
+	const struct weir_want *wants = t->turn->wants + sent->first;
+	uint32_t got = 0;
+
+	for (int i = 0; i < count; i++) {
+		got = i > 0 && places[i - 1].want == places[i].want ? got + 1
+								    : 1;
+		weir_assert(places[i].want > 0 &&
+			    (size_t)places[i].want <= sent->count);
+		if (got == wants[places[i].want - 1].count)
+			t->turn->more = true;
+	}
+}
+
+/* The rows of one statement, behind those of the ones before. */
+static bool
+gather(struct pg_turn *t, const struct pg_claim_sent *sent,
+       struct weir_gather *gathered)
+{
+	const PGresult *result = t->results[sent->result];
+	struct place *places =
+		calloc((size_t)PQntuples(result) + 1, sizeof(*places));
+	struct weir_buf buf = {0};
+	bool ok = places != NULL;
+	int count = ok ? sort(result, places) : 0;
+
+	for (int i = 0; i < count && ok; i++) {
+		weir_job_row row;
+
+		ok = weir__pg_row(result, places[i].row, &buf, &row);
+		row.attempted_by = t->turn->owner->name;
+		ok = ok && weir__gather_add(gathered, &row);
+	}
+	if (ok && !sent->alone)
+		note_more(t, sent, places, count);
+	if (!sent->alone && PQntuples(result) > 0 &&
+	    weir__pg_get_bool(result, 0, COLUMN_SUSPECTS))
+		t->turn->suspects = true;
+	weir__buf_fini(&buf);
+	free(places);
+	return ok;
+}
+
+bool
+weir__pg_claim_read(struct pg_turn *t)
+{
+	struct weir_gather gathered = {0};
+	bool ok = true;
+
+	for (size_t i = 0; i < t->claim_count && ok; i++)
+		ok = gather(t, &t->claims[i], &gathered);
+	if (ok && gathered.count > 0) {
+		t->turn->batch = weir__gather_batch(&gathered);
+		ok = t->turn->batch != NULL;
+	}
+	weir__gather_fini(&gathered);
+	return ok;
+}

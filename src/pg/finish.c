@@ -1,0 +1,492 @@
+/*
+ * Finishing jobs, each behind its fence.
+ *
+ * Design.  Most jobs are simply completed.  These are one statement, which
+ * knows by weir_queue what becomes of them: kept, or deleted, with a row in
+ * the archive if that is wanted.  That table is nearly always empty, so that
+ * asking it costs nothing; a copy of it in here would be one that is wrong
+ * now and then.  The rest is another statement, which can do everything.
+ *
+ * Both take arrays in the order of ids, so that two turns that meet at the
+ * same rows do not wait for each other in a circle.
+ *
+ * The state is compared as text: otherwise a planner that believes that few
+ * jobs run may walk along all of them instead of looking each up by its id.
+ */
+#include "pg/turn.h"
+
+#include "base/assert.h"
+#include "base/json_text.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static_assert(WEIR_FINISHED_KEEP == 0 && WEIR_FINISHED_ARCHIVE == 1,
+	      "the numbers in the statements");
+
+#define FENCED                                                 \
+	"j.id = f.id AND j.state::text = 'running'"            \
+	" AND j.attempt = f.attempt AND j.attempted_at = f.at" \
+	" AND " PG_LAST_BY("j") " = $4"
+
+/* Queues whose completed jobs are not kept. */
+#define OFF                                           \
+	" off AS MATERIALIZED (SELECT name, finished" \
+	" FROM @weir_queue WHERE finished <> 0)"
+#define IS_OFF "EXISTS (SELECT 1 FROM off WHERE off.name = j.queue)"
+
+/* Those that gone has deleted, if they are to be archived; and when. */
+#define ARCHIVED(when)                                                  \
+	" archived AS (INSERT INTO @weir_archive SELECT g.id, g.queue," \
+	" g.kind, g.attempt, g.created_at, g.attempted_at, " when ","   \
+	" regexp_replace(" PG_LAST_BY(                                  \
+		"g") ", '#[0-9]+$', ''),"                               \
+		     " g.metadata -> 'output', g.args FROM gone g"      \
+		     " JOIN off ON off.name = g.queue WHERE off.finished = 1)"
+
+static const struct pg_sql simple_sql = {
+	"finish_simple",
+	"WITH f AS MATERIALIZED (SELECT * FROM unnest($1::bigint[],"
+	" $2::smallint[], $3::timestamptz[]) AS f(id, attempt, at))," OFF ","
+	" gone AS (DELETE FROM @river_job j USING f"
+	" WHERE EXISTS (SELECT 1 FROM off) AND " FENCED " AND " IS_OFF
+	" RETURNING j.*)," ARCHIVED(
+		"coalesce($5::timestamptz, now())") ","
+						    " kept AS (UPDATE "
+						    "@river_job j SET state = "
+						    "'completed',"
+						    " finalized_at = "
+						    "coalesce($5::timestamptz, "
+						    "now()) FROM f"
+						    " WHERE " FENCED
+						    " AND NOT " IS_OFF
+						    " RETURNING j.id)"
+						    " SELECT id FROM kept "
+						    "UNION ALL SELECT id FROM "
+						    "gone"};
+
+#define RUNS_AGAIN "f.state IN ('available', 'retryable', 'scheduled')"
+#define CANCELLED  "(" RUNS_AGAIN " AND " PG_IS_CANCELLED("j") ")"
+#define OBJECT                                          \
+	"CASE WHEN jsonb_typeof(j.metadata) = 'object'" \
+	" THEN j.metadata ELSE '{}'::jsonb END"
+
+static const struct pg_sql other_sql = {
+	"finish_other",
+	"WITH f AS MATERIALIZED (SELECT * FROM unnest($1::bigint[],"
+	" $2::smallint[], $3::timestamptz[], $6::text[], $7::timestamptz[],"
+	" $8::smallint[], $9::jsonb[], $10::jsonb[], $11::integer[])"
+	" AS f(id, attempt, at, state, due, back, error, output, crashes)),"
+	" done AS (UPDATE @river_job j SET"
+	" state = CASE WHEN " CANCELLED " THEN 'cancelled'"
+	"  ELSE f.state::@river_job_state END,"
+	" finalized_at = CASE WHEN " CANCELLED " OR NOT " RUNS_AGAIN
+	"  THEN coalesce($5::timestamptz, now()) END,"
+	" scheduled_at = CASE WHEN f.due IS NULL THEN j.scheduled_at"
+	"  ELSE greatest(f.due, coalesce($5::timestamptz, now())) END,"
+	" attempt = j.attempt - f.back,"
+	" errors = CASE WHEN f.error IS NULL THEN j.errors"
+	"  ELSE array_append(j.errors, f.error) END,"
+	" metadata = CASE WHEN f.output IS NULL THEN j.metadata"
+	"  ELSE " OBJECT " || jsonb_build_object('output', f.output) END"
+	" FROM f WHERE " FENCED " RETURNING j.id, j.queue, j.state, f.crashes),"
+	" crashed AS (INSERT INTO @weir_suspect AS s (job, crashes)"
+	"  SELECT id, crashes FROM done WHERE crashes > 0"
+	"  ON CONFLICT (job) DO UPDATE SET crashes = excluded.crashes),"
+	" innocent AS (DELETE FROM @weir_suspect s USING done"
+	"  WHERE s.job = done.id AND done.crashes = 0)"
+	" SELECT id, state::text, " PG_TELL("done", "$12") " FROM done"};
+
+/* Completed by the statement before, with an output or after crashes. */
+static const struct pg_sql away_sql = {
+	"finish_away",
+	"WITH f AS MATERIALIZED (SELECT * FROM unnest($1::bigint[],"
+	" $2::smallint[], $3::timestamptz[]) AS f(id, attempt, at))," OFF ","
+	" gone AS (DELETE FROM @river_job j USING f"
+	" WHERE EXISTS (SELECT 1 FROM off) AND j.id = f.id"
+	" AND j.state::text = 'completed' AND j.attempt = f.attempt"
+	" AND j.attempted_at = f.at AND " PG_LAST_BY(
+		"j") " = $4"
+		     " AND j.finalized_at = coalesce($5::timestamptz, now())"
+		     " AND " IS_OFF " RETURNING j.*)," ARCHIVED(
+			     "g.finalized_at") " SELECT count(*) FROM gone"};
+
+/*
+ * Whose states do not have "running" among them does not hold its key, so
+ * another may.
+ */
+static const struct pg_sql keys_sql = {
+	"finish_keys",
+	"UPDATE @river_job SET unique_key = NULL, unique_states = NULL"
+	" WHERE id = ANY($1::bigint[]) AND state::text = 'running'"
+	" AND unique_key IS NOT NULL AND NOT coalesce("
+	"@river_job_state_in_bitmask(unique_states, 'running'), false)"};
+
+/* What it comes to, if nobody has cancelled it. */
+static weir_state
+state_of(const struct weir_finish *finish, int64_t now_ms)
+{
+	bool later = finish->at_ms > now_ms;
+
+	switch (finish->verdict) {
+	case WEIR_VERDICT_COMPLETE:
+		return WEIR_JOB_COMPLETED;
+	case WEIR_VERDICT_RETRY:
+		return later ? WEIR_JOB_RETRYABLE : WEIR_JOB_AVAILABLE;
+	case WEIR_VERDICT_SNOOZE:
+		return later ? WEIR_JOB_SCHEDULED : WEIR_JOB_AVAILABLE;
+	case WEIR_VERDICT_RELEASE:
+		return WEIR_JOB_AVAILABLE;
+	case WEIR_VERDICT_DISCARD:
+		return WEIR_JOB_DISCARDED;
+	case WEIR_VERDICT_CANCEL:
+		return WEIR_JOB_CANCELLED;
+	}
+	weir_bug("no such verdict");
+}
+
+static bool
+is_simple(const struct weir_finish *finish)
+{
+	return finish->verdict == WEIR_VERDICT_COMPLETE && !finish->error &&
+	       !finish->output && !finish->crashed &&
+	       finish->claim->row.crashes == 0;
+}
+
+static bool
+gives_attempt_back(const struct weir_finish *finish)
+{
+	return finish->verdict == WEIR_VERDICT_SNOOZE ||
+	       finish->verdict == WEIR_VERDICT_RELEASE;
+}
+
+/* -1: as many as before, for that it was given back says nothing of it. */
+static int32_t
+crashes_of(const struct weir_finish *finish)
+{
+	if (finish->crashed)
+		return (int32_t)finish->claim->row.crashes + 1;
+	return finish->verdict == WEIR_VERDICT_RELEASE ? -1 : 0;
+}
+
+static int
+compare(const void *a, const void *b)
+{
+	const struct pg_ending *x = a, *y = b;
+
+	if (x->id != y->id)
+		return x->id < y->id ? -1 : 1;
+	return x->at < y->at ? -1 : 1;
+}
+
+/* Is there an earlier outcome of this very claim? */
+static bool
+has_twin(const struct pg_turn *t, size_t at)
+{
+	const struct weir_finish *finishes = t->turn->finishes;
+	const weir_job_row *row = &finishes[t->endings[at].at].claim->row;
+
+	for (size_t i = at; i-- > 0 && t->endings[i].id == row->id;) {
+		const weir_job_row *other =
+			&finishes[t->endings[i].at].claim->row;
+
+		if (other->attempt == row->attempt &&
+		    other->attempted_at_ms == row->attempted_at_ms)
+			return true;
+	}
+	return false;
+}
+
+bool
+weir__pg_finish_begin(struct pg_turn *t)
+{
+	const struct weir_turn *turn = t->turn;
+	bool mixed = false;
+
+	if (turn->finish_count == 0)
+		return true;
+	t->endings = calloc(turn->finish_count, sizeof(*t->endings));
+	if (!t->endings)
+		return false;
+	for (size_t i = 0; i < turn->finish_count; i++) {
+		t->endings[i].id = turn->finishes[i].claim->row.id;
+		t->endings[i].at = i;
+		t->endings[i].is_simple = is_simple(&turn->finishes[i]);
+		mixed |= i > 0 && t->endings[i - 1].id >= t->endings[i].id;
+	}
+	if (mixed)
+		qsort(t->endings, turn->finish_count, sizeof(*t->endings),
+		      compare);
+	for (size_t i = 0; i < turn->finish_count; i++) {
+		struct pg_ending *e = &t->endings[i];
+
+		e->is_twin = mixed && has_twin(t, i);
+		if (e->is_twin)
+			continue;
+		t->simple_count += e->is_simple;
+		t->other_count += !e->is_simple;
+		t->puts_away |=
+			!e->is_simple &&
+			turn->finishes[e->at].verdict == WEIR_VERDICT_COMPLETE;
+	}
+	return true;
+}
+
+/* The endings of one of the two statements, one after the other. */
+#define EACH_ENDING(t, simple, e)                                        \
+	for (const struct pg_ending *e = (t)->endings,                   \
+				    *end_ = e + (t)->turn->finish_count; \
+	     e != end_; e++)                                             \
+		if (!e->is_twin && e->is_simple == (simple))
+
+static const struct weir_finish *
+finish_of(const struct pg_turn *t, const struct pg_ending *e)
+{
+	return &t->turn->finishes[e->at];
+}
+
+/* $1 to $5: the fences, who, when. */
+static void
+put_fences(struct pg_turn *t, bool simple)
+{
+	size_t count = simple ? t->simple_count : t->other_count;
+	struct pg_params *p = &t->p;
+
+	weir__pg_begin(p);
+	weir__pg_array_begin(p, PG_INT8, count);
+	EACH_ENDING(t, simple, e)
+	weir__pg_int8(p, e->id);
+	weir__pg_array_end(p);
+	weir__pg_array_begin(p, PG_INT2, count);
+	EACH_ENDING(t, simple, e)
+	weir__pg_int2(p, (int)finish_of(t, e)->claim->row.attempt);
+	weir__pg_array_end(p);
+	weir__pg_array_begin(p, PG_TIMESTAMPTZ, count);
+	EACH_ENDING(t, simple, e)
+	weir__pg_time(p, finish_of(t, e)->claim->row.attempted_at_ms);
+	weir__pg_array_end(p);
+	weir__pg_text(p, t->owner, strlen(t->owner));
+	weir__pg_now(p, t->store);
+}
+
+/* $6 to $8: the state, when it is due (NULL: as it was), what is given back. */
+static void
+put_states(struct pg_turn *t)
+{
+	int64_t now_ms = weir__store_now_ms(&t->store->base);
+	struct pg_params *p = &t->p;
+
+	weir__pg_array_begin(p, PG_TEXT, t->other_count);
+	EACH_ENDING(t, false, e)
+	{
+		const char *name =
+			weir_job_state_name(state_of(finish_of(t, e), now_ms));
+
+		weir__pg_text(p, name, strlen(name));
+	}
+	weir__pg_array_end(p);
+	weir__pg_array_begin(p, PG_TIMESTAMPTZ, t->other_count);
+	EACH_ENDING(t, false, e)
+	{
+		const struct weir_finish *finish = finish_of(t, e);
+		bool timed = finish->verdict == WEIR_VERDICT_RETRY ||
+			     finish->verdict == WEIR_VERDICT_SNOOZE;
+		bool later = finish->at_ms > now_ms;
+
+		weir__pg_time(p, !timed  ? PG_NO_TIME
+				 : later ? finish->at_ms
+					 : 0);
+	}
+	weir__pg_array_end(p);
+	weir__pg_array_begin(p, PG_INT2, t->other_count);
+	EACH_ENDING(t, false, e)
+	weir__pg_int2(p, gives_attempt_back(finish_of(t, e)));
+	weir__pg_array_end(p);
+}
+
+/*
+ * How many bytes from there on are an escape that PostgreSQL's jsonb does not
+ * take: \u0000, and half of a surrogate pair.  0: it is none of those.
+ */
+static size_t
+bad_escape(const char *at, const char *end)
+{
+	int unit;
+
+	if (end - at < 6 || at[1] != 'u')
+		return 0;
+	unit = weir__json_hex4(at + 2);
+	if (unit == 0 || weir__json_is_low(unit))
+		return 6;
+	if (!weir__json_is_high(unit))
+		return 0;
+	if (end - at >= 12 && at[6] == '\\' && at[7] == 'u' &&
+	    weir__json_is_low(weir__json_hex4(at + 8)))
+		return 0;
+	return 6;
+}
+
+/* A JSON text with what jsonb refuses replaced by U+FFFD, as elsewhere. */
+static void
+put_json(struct pg_params *p, struct weir_buf *buf, const char *json,
+	 size_t len)
+{
+	const char *end = json + len, *at = json, *slash;
+
+	if (!json || !memmem(json, len, "\\u", 2)) {
+		weir__pg_json(p, json, len);
+		return;
+	}
+	weir__buf_reset(buf);
+	while ((slash = memchr(at, '\\', (size_t)(end - at))) != NULL) {
+		size_t bad = bad_escape(slash, end);
+		/* Both halves of a good pair, so that the second is no bad one.
+		 */
+		size_t good =
+			end - slash >= 12 && slash[1] == 'u' &&
+					weir__json_is_high(
+						weir__json_hex4(slash + 2))
+				? 12
+				: 2;
+
+		if (good > (size_t)(end - slash))
+			good = (size_t)(end - slash);
+		weir__buf_append(buf, at, (size_t)(slash - at));
+		if (bad)
+			weir__buf_puts(buf, "\\ufffd");
+		else
+			weir__buf_append(buf, slash, good);
+		at = slash + (bad ? bad : good);
+	}
+	weir__buf_append(buf, at, (size_t)(end - at));
+	weir__pg_json(p, weir__buf_str(buf), buf->len);
+	p->bytes.failed |= buf->failed;
+}
+
+/* $9 to $12: errors, outputs, crashes, and the channel. */
+static void
+put_texts(struct pg_turn *t)
+{
+	struct pg_params *p = &t->p;
+	struct weir_buf buf = {0};
+
+	weir__pg_array_begin(p, PG_JSONB, t->other_count);
+	EACH_ENDING(t, false, e)
+	{
+		const struct weir_finish *finish = finish_of(t, e);
+
+		put_json(p, &buf, finish->error, finish->error_len);
+	}
+	weir__pg_array_end(p);
+	weir__pg_array_begin(p, PG_JSONB, t->other_count);
+	EACH_ENDING(t, false, e)
+	{
+		const struct weir_finish *finish = finish_of(t, e);
+
+		put_json(p, &buf, finish->output, finish->output_len);
+	}
+	weir__pg_array_end(p);
+	weir__pg_array_begin(p, PG_INT4, t->other_count);
+	EACH_ENDING(t, false, e)
+	weir__pg_int4(p, crashes_of(finish_of(t, e)));
+	weir__pg_array_end(p);
+	weir__pg_channel(p, t->store);
+	weir__buf_fini(&buf);
+}
+
+static void send_keys(struct pg_turn *t) WEIR_REQUIRES(t->conn->mu);
+
+static void
+send_keys(struct pg_turn *t)
+{
+	weir__pg_begin(&t->p);
+	weir__pg_array_begin(&t->p, PG_INT8, t->turn->finish_count);
+	for (size_t i = 0; i < t->turn->finish_count; i++)
+		weir__pg_int8(&t->p, t->endings[i].id);
+	weir__pg_array_end(&t->p);
+	(void)weir__pg_turn_send(t, &keys_sql);
+}
+
+void
+weir__pg_finish_send(struct pg_turn *t)
+{
+	if (t->gives_keys_up && t->turn->finish_count > 0)
+		send_keys(t);
+	if (t->simple_count > 0) {
+		put_fences(t, true);
+		t->simple_result = weir__pg_turn_send(t, &simple_sql);
+	}
+	if (t->other_count == 0)
+		return;
+	put_fences(t, false);
+	put_states(t);
+	put_texts(t);
+	t->other_result = weir__pg_turn_send(t, &other_sql);
+	if (!t->puts_away)
+		return;
+	put_fences(t, false);
+	(void)weir__pg_turn_send(t, &away_sql);
+}
+
+/*
+ * The ending of that statement that a row is about.  Of several with one id at
+ * most one can have had the right fence; which one, its claim says.
+ */
+static struct pg_ending *
+find(struct pg_turn *t, int64_t id)
+{
+	size_t low = 0, high = t->turn->finish_count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (t->endings[middle].id < id)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	weir_assert(low < t->turn->finish_count && t->endings[low].id == id);
+	return &t->endings[low];
+}
+
+/* Of the outcomes of one job, the latest claim's is the one that counted. */
+static struct weir_finished *
+finished_of(struct pg_turn *t, int64_t id, bool simple)
+{
+	struct pg_ending *end = t->endings + t->turn->finish_count;
+	const struct pg_ending *best = NULL;
+
+	for (struct pg_ending *e = find(t, id); e != end && e->id == id; e++)
+		if (!e->is_twin && e->is_simple == simple &&
+		    (!best ||
+		     finish_of(t, e)->claim->row.attempted_at_ms >
+			     finish_of(t, best)->claim->row.attempted_at_ms))
+			best = e;
+	weir_assert(best);
+	return &t->turn->finished[best->at];
+}
+
+void
+weir__pg_finish_read(struct pg_turn *t)
+{
+	const PGresult *result;
+
+	for (size_t i = 0; i < t->turn->finish_count; i++) {
+		t->turn->finished[i].status = WEIR_STALE;
+		t->turn->finished[i].state =
+			t->turn->finishes[i].claim->row.state;
+	}
+	result = t->simple_count > 0 ? t->results[t->simple_result] : NULL;
+	for (int i = 0; result && i < PQntuples(result); i++)
+		*finished_of(t, weir__pg_get_int(result, i, 0), true) =
+			(struct weir_finished){WEIR_OK, WEIR_JOB_COMPLETED};
+	result = t->other_count > 0 ? t->results[t->other_result] : NULL;
+	for (int i = 0; result && i < PQntuples(result); i++) {
+		struct weir_finished *ret =
+			finished_of(t, weir__pg_get_int(result, i, 0), false);
+
+		ret->status = WEIR_OK;
+		(void)!weir_job_state_parse(PQgetvalue(result, i, 1),
+					    &ret->state);
+	}
+}

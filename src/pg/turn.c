@@ -1,0 +1,203 @@
+/*
+ * A visit of a work: what has ended, what is wanted, who is to be cancelled;
+ * in one transaction and one round trip.
+ *
+ * Design.  The answer to one statement cannot decide what the next one says,
+ * because they are sent together; so the database decides:
+ *
+ *      the owner's row   locked: whoever takes us for dead waits for us
+ *      finishes          fenced each: nothing of one that is dead matches
+ *      claims            only if the owner's row is there
+ *
+ * The lock is the weakest that there is, and does not wait for beats.  A
+ * client's id is never used twice, so a row that is missing stays missing.
+ *
+ * If the connection is lost before the answer, nobody knows what has become of
+ * it: then we are as good as dead.  Enlisting again gives back what we have.
+ *
+ * Locking: the work connection's mu.
+ */
+#include "pg/turn.h"
+
+#include "base/assert.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct pg_sql owner_sql = {
+	"turn_owner",
+	"SELECT id FROM @weir_client WHERE id = $1 FOR KEY SHARE"};
+
+/* Ours that somebody wants cancelled; for when the bell was not heard. */
+static const struct pg_sql cancels_sql = {
+	"turn_cancels", "SELECT j.id FROM @river_job j"
+			" WHERE j.state = 'running'"
+			" AND " PG_LAST_BY("j") " = $1"
+						" AND " PG_IS_CANCELLED("j")};
+
+void
+weir__pg_owner(char text[PG_OWNER_MAX], const char *name, int64_t id)
+{
+	snprintf(text, PG_OWNER_MAX, "%s#%" PRId64, name, id);
+}
+
+void
+weir__pg_channel(struct pg_params *p, const struct weir_pg *store)
+{
+	const char *prefix = store->channel_prefix;
+
+	weir__pg_text(p, *prefix ? prefix : NULL, strlen(prefix));
+}
+
+size_t
+weir__pg_turn_send(struct pg_turn *t, const struct pg_sql *sql)
+{
+	weir_assert(t->sent < PG_SENT_MAX);
+	weir__pg_send(t->conn, sql, &t->p);
+	return t->sent++;
+}
+
+/* The name of the index is not translated, as the message is. */
+bool
+weir__pg_is_clash(const weir_error *error)
+{
+	return strstr(error->message, "river_job_unique_idx") != NULL;
+}
+
+static weir_status
+all_stale(struct weir_turn *turn, weir_error *reterr, const char *why)
+{
+	for (size_t i = 0; i < turn->finish_count; i++) {
+		turn->finished[i].status = WEIR_STALE;
+		turn->finished[i].state = turn->finishes[i].claim->row.state;
+	}
+	return weir__queue_error(reterr, WEIR_STALE, 0, "%s", why);
+}
+
+static void send_owner(struct pg_turn *t) WEIR_REQUIRES(t->conn->mu);
+static size_t send_cancels(struct pg_turn *t) WEIR_REQUIRES(t->conn->mu);
+static weir_status visit(struct pg_turn *t, bool missed, weir_error *reterr)
+	WEIR_REQUIRES(t->conn->mu);
+
+static void
+send_owner(struct pg_turn *t)
+{
+	weir__pg_begin(&t->p);
+	weir__pg_int8(&t->p, t->turn->owner->id);
+	(void)weir__pg_turn_send(t, &owner_sql);
+}
+
+static size_t
+send_cancels(struct pg_turn *t)
+{
+	weir__pg_begin(&t->p);
+	weir__pg_text(&t->p, t->owner, strlen(t->owner));
+	return weir__pg_turn_send(t, &cancels_sql);
+}
+
+static void
+read_cancels(const PGresult *result, struct weir_buf *cancels)
+{
+	for (int i = 0; i < PQntuples(result); i++) {
+		int64_t id = weir__pg_get_int(result, i, 0);
+
+		weir__buf_append(cancels, &id, sizeof(id));
+	}
+}
+
+/* Send it all, once.  The results are there with OK. */
+static weir_status
+visit(struct pg_turn *t, bool missed, weir_error *reterr)
+{
+	weir_status status;
+
+	/* One that the server has closed meanwhile is no loss. */
+	if (t->conn->pg)
+		(void)PQconsumeInput(t->conn->pg);
+	status = weir__pg_ready(t->conn, reterr);
+	t->sent = 0;
+	if (status != WEIR_OK)
+		return status;
+	t->conn->lost = false;
+	send_owner(t);
+	weir__pg_finish_send(t);
+	weir__pg_claim_send(t);
+	if (missed)
+		(void)send_cancels(t);
+	return weir__pg_sync(t->conn, t->results, reterr);
+}
+
+/* Everything was committed; what has come of it? */
+static weir_status
+read_all(struct pg_turn *t, bool missed, weir_error *reterr)
+{
+	struct weir_turn *turn = t->turn;
+
+	if (PQntuples(t->results[0]) == 0)
+		return all_stale(turn, reterr, "taken for dead");
+	weir__pg_finish_read(t);
+	if (missed)
+		read_cancels(t->results[t->sent - 1], turn->cancels);
+	/* What was claimed cannot be told; so it has to go back. */
+	if (!weir__pg_claim_read(t) || (turn->cancels && turn->cancels->failed))
+		return all_stale(turn, reterr, "out of memory");
+	return WEIR_OK;
+}
+
+static weir_status
+run(struct pg_turn *t, bool missed, weir_error *reterr)
+{
+	weir_status status;
+	bool lost;
+
+	weir__mutex_lock(&t->conn->mu);
+	status = visit(t, missed, reterr);
+	lost = t->conn->lost;
+	/* A job that does not hold its key may end, but not with the key. */
+	if (status != WEIR_OK && !lost && weir__pg_is_clash(reterr)) {
+		t->gives_keys_up = true;
+		status = visit(t, missed, reterr);
+		lost = t->conn->lost;
+	}
+	weir__mutex_unlock(&t->conn->mu);
+	if (status != WEIR_OK)
+		return lost ? all_stale(t->turn, reterr,
+					"the connection was lost")
+			    : status;
+	status = read_all(t, missed, reterr);
+	for (size_t i = 0; i < t->sent; i++)
+		PQclear(t->results[i]);
+	return status;
+}
+
+weir_status
+weir__pg_turn(weir_store *store, struct weir_turn *turn, weir_error *reterr)
+{
+	struct weir_pg *pg = weir__pg_of(store);
+	struct pg_turn t = {.store = pg, .turn = turn, .conn = &pg->work};
+	int64_t seq = turn->cancel_seq;
+	size_t len = turn->cancels ? turn->cancels->len : 0;
+	weir_status status = WEIR_NOMEM;
+	bool missed;
+
+	weir_assert(turn->finish_count == 0 || turn->finished);
+	turn->batch = NULL;
+	turn->more = turn->suspects = false;
+	weir__pg_owner(t.owner, turn->owner->name, turn->owner->id);
+	missed = turn->cancels &&
+		 !weir__pg_take_cancels(pg, &turn->cancel_seq, turn->cancels);
+	if (weir__pg_finish_begin(&t))
+		status = run(&t, missed, reterr);
+	else
+		weir__queue_error(reterr, status, 0, "out of memory");
+	if (status != WEIR_OK) {
+		turn->cancel_seq = seq;
+		if (turn->cancels)
+			turn->cancels->len = len;
+	}
+	free(t.endings);
+	weir__pg_params_fini(&t.p);
+	return status;
+}

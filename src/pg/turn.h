@@ -1,0 +1,99 @@
+/*
+ * A visit to the store, as turn.c, claim.c and finish.c share it; and pieces of
+ * statements that others need as well.
+ */
+#ifndef WEIR_SRC_PG_TURN_H
+#define WEIR_SRC_PG_TURN_H
+
+#include "pg/pg.h"
+#include "queue/gather.h"
+
+/* NAME#ID: the last element of attempted_by, while it is ours. */
+#define PG_OWNER_MAX (sizeof(((struct weir_owner *)0)->name) + 24)
+void weir__pg_owner(char text[PG_OWNER_MAX], const char *name, int64_t id);
+
+/* Who has attempted j, and whether somebody wants it cancelled. */
+#define PG_LAST_BY(j) j ".attempted_by[array_upper(" j ".attempted_by, 1)]"
+#define PG_IS_CANCELLED(j) \
+	"(" j ".metadata ->> 'cancel_attempted_at') IS NOT NULL"
+
+/* Does another job hold the unique key of j? */
+#define PG_KEY_IS_TAKEN(j)                                                     \
+	"(" j ".unique_key IS NOT NULL AND EXISTS (SELECT 1 FROM @river_job h" \
+	" WHERE h.unique_key = " j ".unique_key AND h.unique_key IS NOT NULL"  \
+	" AND h.unique_states IS NOT NULL AND "                                \
+	"@river_job_state_in_bitmask(h.unique_states, h.state)"                \
+	" AND h.id <> " j ".id))"
+
+/*
+ * Tell those who wait that queues have something: a value, and as a side effect
+ * a notice for each queue of the rows that made available.  channel is a
+ * parameter as weir__pg_channel() makes it.
+ */
+#define PG_TELL(rows, channel)                                           \
+	"(SELECT count(pg_notify(coalesce(" channel                      \
+	", current_schema() || '.') || 'river_insert',"                  \
+	" json_build_object('queue', told.queue)::text)) FROM (SELECT"   \
+	" DISTINCT queue FROM " rows " WHERE state::text = 'available')" \
+	" told)"
+/* The schema and a dot; NULL: the current one's. */
+void weir__pg_channel(struct pg_params *p, const struct weir_pg *store);
+
+/* A finish on its way, in the order of ids. */
+struct pg_ending {
+	int64_t id;
+	size_t at;    /* among the finishes of the turn */
+	bool is_twin; /* another outcome of this claim came before it */
+	bool is_simple;
+};
+
+/* What was sent, by its place in the pipeline. */
+struct pg_claim_sent {
+	size_t result;
+	size_t first, count; /* of turn->wants, those with a count */
+	bool alone;
+};
+
+#define PG_CLAIMS_MAX 32
+
+struct pg_turn {
+	struct weir_pg *store;
+	struct weir_turn *turn;
+	struct pg_conn *conn;
+	char owner[PG_OWNER_MAX];
+	struct pg_params p;
+
+	/* finish.c */
+	struct pg_ending *endings;
+	size_t simple_count, other_count; /* but for twins */
+	bool puts_away;                   /* some of the others are completed */
+	bool gives_keys_up; /* what does not hold its unique key */
+
+	/* claim.c */
+	struct pg_claim_sent claims[PG_CLAIMS_MAX];
+	size_t claim_count;
+	bool wants_alone;
+
+	/* Statements sent so far, and what came of them. */
+	size_t sent;
+	PGresult *results[PG_SENT_MAX];
+	size_t simple_result, other_result;
+};
+
+/* One more statement, with t->p.  Its place. */
+size_t weir__pg_turn_send(struct pg_turn *t, const struct pg_sql *sql)
+	WEIR_REQUIRES(t->conn->mu);
+
+/* False: no memory. */
+bool weir__pg_finish_begin(struct pg_turn *t);
+void weir__pg_finish_send(struct pg_turn *t) WEIR_REQUIRES(t->conn->mu);
+void weir__pg_finish_read(struct pg_turn *t);
+
+void weir__pg_claim_send(struct pg_turn *t) WEIR_REQUIRES(t->conn->mu);
+/* False: no memory. */
+bool weir__pg_claim_read(struct pg_turn *t);
+
+/* A unique index has refused what was sent. */
+bool weir__pg_is_clash(const weir_error *error);
+
+#endif

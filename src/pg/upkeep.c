@@ -1,0 +1,430 @@
+/*
+ * What has to be done now and then: jobs that are due, jobs of the dead, jobs
+ * that were kept long enough.
+ *
+ * Design.  River has no index by time for what is due.  But the one that it
+ * has, (state, queue, priority, scheduled_at, id), holds a line for each queue
+ * and priority, and each line is in the order of time: we hop from line to
+ * line and look at the first of each.  That takes as long with ten million
+ * jobs in a few queues as with ten.
+ *
+ * Everybody does all of this at once.  Each statement locks what it takes, and
+ * passes over what another has locked; a client that is to be rescued is
+ * locked, so that its turns wait, or we for them.
+ *
+ * An UPDATE has no ON CONFLICT.  Who has lost its unique key is found out
+ * beforehand; when somebody takes it just then, all is rolled back and done
+ * again.
+ *
+ * Locking: the admin connection's mu, one statement or transaction at a time.
+ */
+#include "pg/turn.h"
+
+#include "base/assert.h"
+
+#include <string.h>
+
+#define NOW(at)    "coalesce(" at "::timestamptz, now())"
+#define TRIES      5
+#define CLEAN_YEAR INT64_C(31557600000)
+
+/* The first of each line of those states. */
+#define LINES                                                                \
+	"WITH RECURSIVE line AS ("                                           \
+	"SELECT f.* FROM (VALUES ('retryable'::@river_job_state),"           \
+	" ('scheduled')) s (state), LATERAL (SELECT j.state, j.queue,"       \
+	" j.priority, j.scheduled_at FROM @river_job j"                      \
+	" WHERE j.state = s.state"                                           \
+	" ORDER BY j.queue, j.priority, j.scheduled_at LIMIT 1) f"           \
+	" UNION ALL SELECT n.* FROM line, LATERAL (SELECT j.state, j.queue," \
+	" j.priority, j.scheduled_at FROM @river_job j"                      \
+	" WHERE j.state = line.state"                                        \
+	" AND (j.queue, j.priority) > (line.queue, line.priority)"           \
+	" ORDER BY j.queue, j.priority, j.scheduled_at LIMIT 1) n)"
+
+static const struct pg_sql next_due_sql = {
+	"promote_next", LINES " SELECT min(scheduled_at) FROM line"};
+
+static const struct pg_sql promote_sql = {
+	"promote", LINES
+	","
+	" due AS MATERIALIZED (SELECT x.id FROM line, LATERAL ("
+	"SELECT j.id, j.scheduled_at FROM @river_job j"
+	" WHERE j.state = line.state AND j.queue = line.queue"
+	" AND j.priority = line.priority AND j.scheduled_at <= " NOW(
+		"$1") " ORDER BY j.scheduled_at, j.id LIMIT $2) x"
+		      " ORDER BY x.scheduled_at, x.id LIMIT $2),"
+		      " locked AS MATERIALIZED (SELECT j.id, j.scheduled_at, "
+		      "j.unique_key,"
+		      " " PG_KEY_IS_TAKEN(
+			      "j") " AS taken FROM @river_job j"
+				   " WHERE j.id = ANY (ARRAY(SELECT id FROM "
+				   "due))"
+				   " AND j.state::text IN ('retryable', "
+				   "'scheduled')"
+				   " AND j.scheduled_at <= " NOW(
+					   "$1") " FOR UPDATE OF j SKIP "
+						 "LOCKED),"
+						 /* Of several with one key the
+						    first is let through. */
+						 " judged AS (SELECT id, taken "
+						 "OR (unique_key IS NOT NULL"
+						 " AND row_number() OVER "
+						 "(PARTITION BY unique_key, "
+						 "taken"
+						 " ORDER BY scheduled_at, id) "
+						 "> 1) AS loses FROM locked),"
+						 " done AS (UPDATE @river_job "
+						 "j SET"
+						 " state = CASE WHEN "
+						 "judged.loses THEN 'discarded'"
+						 "  ELSE 'available' "
+						 "END::@river_job_state,"
+						 " finalized_at = CASE WHEN "
+						 "judged.loses THEN " NOW(
+							 "$1") " END,"
+							       " unique_key = "
+							       "CASE WHEN NOT "
+							       "judged.loses "
+							       "THEN "
+							       "j.unique_key "
+							       "END,"
+							       " unique_states "
+							       "= CASE WHEN "
+							       "NOT "
+							       "judged.loses"
+							       "  THEN "
+							       "j.unique_"
+							       "states END,"
+							       " metadata = "
+							       "CASE WHEN NOT "
+							       "judged.loses "
+							       "THEN "
+							       "j.metadata ELSE"
+							       "  CASE WHEN "
+							       "jsonb_typeof(j."
+							       "metadata) = "
+							       "'object'"
+							       "  THEN "
+							       "j.metadata "
+							       "ELSE "
+							       "'{}'::jsonb END"
+							       "  || "
+							       "'{\"unique_key_"
+							       "conflict\": "
+							       "\"scheduler_"
+							       "discarded\"}' "
+							       "END"
+							       " FROM judged "
+							       "WHERE j.id = "
+							       "judged.id "
+							       "RETURNING "
+							       "j.queue, "
+							       "j.state)"
+							       " SELECT "
+							       "count(*),"
+							       " " PG_TELL(
+								       "done",
+								       "$3") " "
+									     "F"
+									     "R"
+									     "O"
+									     "M"
+									     " "
+									     "d"
+									     "o"
+									     "n"
+									     "e"};
+
+/* When the first is due, by the database; INT64_MAX: there is none. */
+static weir_status
+next_due(struct weir_pg *pg, int64_t *ret_ms, weir_error *reterr)
+{
+	struct pg_params p = {0};
+	PGresult *result = NULL;
+	weir_status status;
+
+	weir__pg_begin(&p);
+	status = weir__pg_ask(&pg->admin, &next_due_sql, &p, &result, reterr);
+	if (status == WEIR_OK) {
+		int64_t ms = weir__pg_get_ms(result, 0, 0);
+
+		*ret_ms = ms == PG_NO_TIME ? INT64_MAX : ms;
+	}
+	PQclear(result);
+	weir__pg_params_fini(&p);
+	return status;
+}
+
+static weir_status
+promote_once(struct weir_pg *pg, uint32_t limit, uint32_t *ret_count,
+	     weir_error *reterr)
+{
+	struct pg_params p = {0};
+	PGresult *result = NULL;
+	weir_status status;
+
+	weir__pg_begin(&p);
+	weir__pg_now(&p, pg);
+	weir__pg_int8(&p, limit);
+	weir__pg_channel(&p, pg);
+	status = weir__pg_ask(&pg->admin, &promote_sql, &p, &result, reterr);
+	if (status == WEIR_OK)
+		*ret_count = (uint32_t)weir__pg_get_int(result, 0, 0);
+	PQclear(result);
+	weir__pg_params_fini(&p);
+	return status;
+}
+
+weir_status
+weir__pg_promote(weir_store *store, uint32_t limit, uint32_t *ret_count,
+		 int64_t *ret_next_ms, weir_error *reterr)
+{
+	struct weir_pg *pg = weir__pg_of(store);
+	int64_t next_ms = INT64_MAX;
+	uint32_t count = 0;
+	weir_status status = next_due(pg, &next_ms, reterr);
+
+	weir_assert(limit > 0);
+	if (status == WEIR_OK && next_ms <= weir__store_now_ms(store)) {
+		for (int i = 0; i < TRIES; i++) {
+			status = promote_once(pg, limit, &count, reterr);
+			if (status == WEIR_OK || !weir__pg_is_clash(reterr))
+				break;
+			status = WEIR_BUSY;
+		}
+		if (status == WEIR_OK)
+			status = next_due(pg, &next_ms, reterr);
+	}
+	if (status == WEIR_OK) {
+		*ret_count = count;
+		*ret_next_ms = next_ms;
+	}
+	return status;
+}
+
+/* Its turns wait for us from here on, and ours for theirs before. */
+static const struct pg_sql lock_sql = {
+	"rescue_lock", "SELECT id FROM @weir_client WHERE id = $1 AND beat = $2"
+		       " FOR UPDATE"};
+
+#define POISON "h.crashes >= $4"
+#define OVER   "(" POISON " OR j.attempt >= j.max_attempts)"
+
+static const struct pg_sql rescue_sql = {
+	"rescue",
+	"WITH held AS MATERIALIZED (SELECT j.id, c.name, 1 + coalesce(("
+	"SELECT s.crashes FROM @weir_suspect s WHERE s.job = j.id), 0)"
+	"  AS crashes FROM @weir_client c, @river_job j"
+	" WHERE c.id = $1 AND c.beat = $2 AND j.state = 'running'"
+	" AND " PG_LAST_BY(
+		"j") " = c.name || '#' || c.id"
+		     " ORDER BY j.id LIMIT $3 FOR UPDATE OF j),"
+		     " done AS (UPDATE @river_job j SET"
+		     " state = CASE WHEN " PG_IS_CANCELLED(
+			     "j") " THEN 'cancelled'"
+				  "  WHEN " OVER " THEN 'discarded'"
+				  "  ELSE 'available' END::@river_job_state,"
+				  " finalized_at = CASE WHEN " PG_IS_CANCELLED("j") " OR " OVER "  THEN " NOW(
+					  "$5") " END,"
+						" errors = "
+						"array_append(j.errors, "
+						"jsonb_build_object('at', "
+						"to_char("
+						"coalesce(j.attempted_at, " NOW(
+							"$5") ") AT TIME ZONE "
+							      "'UTC',"
+							      " 'YYYY-MM-"
+							      "DD\"T\"HH24:MI:"
+							      "SS.US\"Z\"'), "
+							      "'attempt', "
+							      "j.attempt, "
+							      "'error',"
+							      " CASE "
+							      "WHEN " POISON
+							      " THEN 'poison: "
+							      "' || h.crashes"
+							      "  || ' workers "
+							      "have died with "
+							      "it, the last of "
+							      "them '"
+							      "  ELSE 'the "
+							      "worker is gone: "
+							      "' END || "
+							      "h.name, "
+							      "'trace', '')),"
+							      " unique_key = "
+							      "CASE WHEN "
+							      "NOT"
+							      " " PG_KEY_IS_TAKEN(
+								      "j") "  "
+									   "THE"
+									   "N "
+									   "j."
+									   "uni"
+									   "que"
+									   "_ke"
+									   "y "
+									   "END"
+									   ","
+									   " un"
+									   "iqu"
+									   "e_"
+									   "sta"
+									   "tes"
+									   " = "
+									   "CAS"
+									   "E "
+									   "WHE"
+									   "N "
+									   "NOT"
+									   " " PG_KEY_IS_TAKEN(
+										   "j") "  THEN j.unique_states END"
+											" FROM held h WHERE j.id = h.id AND j.state::text = 'running'"
+											" RETURNING j.id, j.queue, j.state, h.crashes),"
+											" suspects AS (INSERT INTO @weir_suspect (job, crashes)"
+											"  SELECT id, crashes FROM done"
+											"  ON CONFLICT (job) DO UPDATE SET crashes = excluded.crashes)"
+											" SELECT count(*), " PG_TELL(
+												"done",
+												"$6") " FROM done"};
+
+static const struct pg_sql bury_sql = {
+	"rescue_bury",
+	"DELETE FROM @weir_client c WHERE c.id = $1 AND c.beat = $2"
+	" AND NOT EXISTS (SELECT 1 FROM @river_job j"
+	" WHERE j.state = 'running'"
+	" AND " PG_LAST_BY("j") " = c.name || '#' || c.id)"};
+
+struct rescue {
+	int64_t client, beat;
+	uint32_t crashes_max, limit;
+};
+
+static void send_rescue(struct pg_conn *conn, struct pg_params *p,
+			const struct rescue *r) WEIR_REQUIRES(conn->mu);
+
+static void
+send_rescue(struct pg_conn *conn, struct pg_params *p, const struct rescue *r)
+{
+	weir__pg_begin(p);
+	weir__pg_int8(p, r->client);
+	weir__pg_int8(p, r->beat);
+	weir__pg_send(conn, &lock_sql, p);
+	weir__pg_int8(p, r->limit);
+	weir__pg_int8(p, r->crashes_max ? r->crashes_max : UINT32_MAX);
+	weir__pg_now(p, conn->store);
+	weir__pg_channel(p, conn->store);
+	weir__pg_send(conn, &rescue_sql, p);
+	weir__pg_begin(p);
+	weir__pg_int8(p, r->client);
+	weir__pg_int8(p, r->beat);
+	weir__pg_send(conn, &bury_sql, p);
+}
+
+weir_status
+weir__pg_rescue(weir_store *store, int64_t client, int64_t beat,
+		uint32_t crashes_max, uint32_t limit, uint32_t *ret_count,
+		weir_error *reterr)
+{
+	struct pg_conn *conn = &weir__pg_of(store)->admin;
+	const struct rescue r = {client, beat, crashes_max, limit};
+	PGresult *results[3] = {NULL};
+	struct pg_params p = {0};
+	weir_status status;
+
+	weir_assert(limit > 0);
+	weir__mutex_lock(&conn->mu);
+	status = weir__pg_ready(conn, reterr);
+	if (status == WEIR_OK) {
+		send_rescue(conn, &p, &r);
+		status = weir__pg_sync(conn, results, reterr);
+	}
+	weir__mutex_unlock(&conn->mu);
+	if (status == WEIR_OK)
+		*ret_count = (uint32_t)weir__pg_get_int(results[1], 0, 0);
+	for (size_t i = 0; i < 3; i++)
+		PQclear(results[i]);
+	weir__pg_params_fini(&p);
+	return status;
+}
+
+static const struct pg_sql clean_sql = {
+	"clean",
+	"DELETE FROM @river_job j USING (SELECT x.id FROM unnest($1::text[],"
+	" $2::bigint[]) AS s (state, keep_ms), LATERAL ("
+	"SELECT r.id FROM @river_job r"
+	" WHERE r.state = s.state::@river_job_state"
+	" AND r.finalized_at <= " NOW(
+		"$3") "  - s.keep_ms * interval '1 millisecond'"
+		      " ORDER BY r.finalized_at LIMIT $4 FOR UPDATE OF r SKIP "
+		      "LOCKED) x"
+		      " LIMIT $4) old WHERE j.id = old.id AND j.finalized_at "
+		      "IS NOT NULL"};
+
+static const struct pg_sql forget_sql = {
+	"clean_suspects", "DELETE FROM @weir_suspect s WHERE NOT EXISTS ("
+			  "SELECT 1 FROM @river_job j WHERE j.id = s.job)"};
+
+/* Those of the states of which anything is to be deleted. */
+static void
+put_retention(struct pg_params *p, const struct weir_retention *retention)
+{
+	static const weir_state over[] = {
+		WEIR_JOB_CANCELLED, WEIR_JOB_COMPLETED, WEIR_JOB_DISCARDED};
+	size_t count = 0;
+
+	for (int i = 0; i < 3; i++)
+		count += retention->keep_ms[over[i]] >= 0;
+	weir__pg_array_begin(p, PG_TEXT, count);
+	for (int i = 0; i < 3; i++) {
+		const char *name = weir_job_state_name(over[i]);
+
+		if (retention->keep_ms[over[i]] >= 0)
+			weir__pg_text(p, name, strlen(name));
+	}
+	weir__pg_array_end(p);
+	weir__pg_array_begin(p, PG_INT8, count);
+	for (int i = 0; i < 3; i++) {
+		int64_t keep_ms = retention->keep_ms[over[i]];
+
+		/* Times have a beginning; what is older is kept. */
+		if (keep_ms > 2000 * CLEAN_YEAR)
+			keep_ms = 2000 * CLEAN_YEAR;
+		if (keep_ms >= 0)
+			weir__pg_int8(p, keep_ms);
+	}
+	weir__pg_array_end(p);
+}
+
+weir_status
+weir__pg_clean(weir_store *store, const struct weir_retention *retention,
+	       uint32_t limit, uint32_t *ret_count, weir_error *reterr)
+{
+	struct pg_conn *conn = &weir__pg_of(store)->admin;
+	PGresult *results[2] = {NULL};
+	struct pg_params p = {0}, none = {0};
+	weir_status status;
+
+	weir_assert(limit > 0);
+	weir__pg_begin(&p);
+	weir__pg_begin(&none);
+	put_retention(&p, retention);
+	weir__pg_now(&p, conn->store);
+	weir__pg_int8(&p, limit);
+	weir__mutex_lock(&conn->mu);
+	status = weir__pg_ready(conn, reterr);
+	if (status == WEIR_OK) {
+		weir__pg_send(conn, &clean_sql, &p);
+		weir__pg_send(conn, &forget_sql, &none);
+		status = weir__pg_sync(conn, results, reterr);
+	}
+	weir__mutex_unlock(&conn->mu);
+	if (status == WEIR_OK)
+		*ret_count = (uint32_t)weir__pg_changed(results[0]);
+	PQclear(results[0]);
+	PQclear(results[1]);
+	weir__pg_params_fini(&p);
+	weir__pg_params_fini(&none);
+	return status;
+}
