@@ -23,6 +23,7 @@
  * the pointer to the listener, which comes with the first who asks.  The
  * connection is the thread's own.
  */
+#include "pg/listen.h"
 #include "pg/turn.h"
 
 #include "base/assert.h"
@@ -47,11 +48,14 @@ struct pg_listener {
 	/* fixed at creation */
 	struct weir_pg *store;
 	int stop_fd, first_fd; /* readable: end; the first try is over */
+	int poke_fd;           /* somebody wants to know that all was heard */
 	struct weir_thread thread;
 
 	/* the thread's */
 	PGconn *pg;
-	bool pinged; /* and not answered yet */
+	bool is_pinged;   /* and not answered yet */
+	bool is_poked;    /* so ping again */
+	bool is_settling; /* that ping is for whoever has poked */
 	bool is_first_over;
 
 	/* guarded by listen_mu */
@@ -60,6 +64,7 @@ struct pg_listener {
 	size_t bell_count, bell_cap;
 	int64_t cancels[CANCELS_MAX]; /* number n at n % CANCELS_MAX; 0: none */
 	int64_t seq, missed_seq;
+	int settler_fd; /* who waits for the next answer; or -1 */
 };
 
 /* All stores' pointers to their listeners: held for a moment. */
@@ -68,6 +73,7 @@ static struct weir_mutex making_mu;
 static void ring_locked(struct pg_listener *l) WEIR_REQUIRES(l->listen_mu);
 static void note_locked(struct pg_listener *l, int64_t job)
 	WEIR_REQUIRES(l->listen_mu);
+static void tell_settled(struct pg_listener *l, bool heard);
 
 /* Ring for all, and forget those that have gone. */
 static void
@@ -159,11 +165,13 @@ take_notices(struct pg_listener *l)
 static bool
 take_pong(struct pg_listener *l)
 {
-	while (l->pinged && !PQisBusy(l->pg)) {
+	if (PQconsumeInput(l->pg) != 1)
+		return false;
+	while (l->is_pinged && !PQisBusy(l->pg)) {
 		PGresult *result = PQgetResult(l->pg);
 
 		if (!result)
-			l->pinged = false;
+			l->is_pinged = false;
 		PQclear(result);
 	}
 	return PQstatus(l->pg) == CONNECTION_OK;
@@ -215,7 +223,7 @@ connect_it(struct pg_listener *l)
 	char prefix[sizeof(l->store->channel_prefix)];
 	weir_error error = {0};
 
-	l->pinged = false;
+	l->is_pinged = l->is_settling = false;
 	l->pg = weir__pg_connect(l->store, "listener", &error);
 	if (l->pg && read_prefix(l, prefix, sizeof(prefix)) &&
 	    listen_to(l, prefix, "river_insert") &&
@@ -227,35 +235,68 @@ connect_it(struct pg_listener *l)
 	return false;
 }
 
-/* Wait that long or until it is readable.  False: we are to end. */
+/*
+ * Wait that long, or until fd is readable or somebody is in a hurry.  False: we
+ * are to end.
+ */
 static bool
-wait_for(struct pg_listener *l, int fd, int64_t ns, bool *ret_readable)
+wait_for(struct pg_listener *l, int fd, int64_t ns, bool *ret_is_late)
 {
-	struct pollfd fds[2] = {{.fd = l->stop_fd, .events = POLLIN},
-				{.fd = fd, .events = POLLIN}};
-	int n = poll(fds, 2, (int)(ns / WEIR_MS));
+	struct pollfd fds[3] = {{.fd = l->stop_fd, .events = POLLIN},
+				{.fd = fd, .events = POLLIN},
+				{.fd = l->poke_fd, .events = POLLIN}};
+	int n = poll(fds, 3, (int)(ns / WEIR_MS));
+	eventfd_t value;
 
-	*ret_readable = n > 0 && fds[1].revents != 0;
+	*ret_is_late = n == 0;
+	if (n > 0 && fds[2].revents != 0 &&
+	    eventfd_read(l->poke_fd, &value) == 0)
+		l->is_poked = true;
 	return n <= 0 || fds[0].revents == 0;
+}
+
+/* Whoever waits for an answer has it. */
+static void
+tell_settled(struct pg_listener *l, bool heard)
+{
+	weir__mutex_lock(&l->listen_mu);
+	if (l->settler_fd >= 0)
+		(void)eventfd_write(l->settler_fd, heard ? 1 : 2);
+	l->settler_fd = -1;
+	l->is_settling = false;
+	weir__mutex_unlock(&l->listen_mu);
+}
+
+/* Is anybody there?  False: no. */
+static bool
+ping(struct pg_listener *l)
+{
+	if (PQsendQuery(l->pg, "") != 1)
+		return false;
+	l->is_pinged = true;
+	l->is_settling = l->is_poked;
+	l->is_poked = false;
+	return true;
 }
 
 /* As long as the connection lasts.  False: we are to end. */
 static bool
 serve(struct pg_listener *l)
 {
-	bool readable;
+	bool is_late = false;
 
 	for (;;) {
-		if (!take_notices(l) || !take_pong(l))
+		/* What came before an answer is known before the answer is. */
+		if (!take_pong(l) || !take_notices(l))
 			return true;
-		if (!wait_for(l, PQsocket(l->pg), PING_NS, &readable))
+		if (l->is_settling && !l->is_pinged)
+			tell_settled(l, true);
+		if (is_late && l->is_pinged)
+			return true;
+		if ((is_late || l->is_poked) && !l->is_pinged && !ping(l))
+			return true;
+		if (!wait_for(l, PQsocket(l->pg), PING_NS, &is_late))
 			return false;
-		if (readable)
-			continue;
-		/* Nothing for so long: is anybody there? */
-		if (l->pinged || PQsendQuery(l->pg, "") != 1)
-			return true;
-		l->pinged = true;
 	}
 }
 
@@ -263,11 +304,12 @@ serve(struct pg_listener *l)
 static bool
 stay_away(struct pg_listener *l, int64_t ns)
 {
-	bool readable;
+	bool is_late;
 
 	for (; ns > 0; ns -= AWAY_NS) {
-		if (!wait_for(l, -1, ns < AWAY_NS ? ns : AWAY_NS, &readable))
+		if (!wait_for(l, -1, ns < AWAY_NS ? ns : AWAY_NS, &is_late))
 			return false;
+		tell_settled(l, false);
 		note_missed(l);
 	}
 	return true;
@@ -314,6 +356,8 @@ listener_free(struct pg_listener *l)
 		(void)close(l->stop_fd);
 	if (l->first_fd >= 0)
 		(void)close(l->first_fd);
+	if (l->poke_fd >= 0)
+		(void)close(l->poke_fd);
 	weir__mutex_fini(&l->listen_mu);
 	free(l->bells);
 	free(l);
@@ -330,7 +374,9 @@ listener_new(struct weir_pg *store)
 	weir__mutex_init(&l->listen_mu);
 	l->stop_fd = eventfd(0, EFD_CLOEXEC);
 	l->first_fd = eventfd(0, EFD_CLOEXEC);
-	if (l->stop_fd >= 0 && l->first_fd >= 0 &&
+	l->poke_fd = eventfd(0, EFD_CLOEXEC);
+	l->settler_fd = -1;
+	if (l->stop_fd >= 0 && l->first_fd >= 0 && l->poke_fd >= 0 &&
 	    weir__thread_start(&l->thread, "weir-listen", 0, run, l) == WEIR_OK)
 		return l;
 	listener_free(l);
@@ -370,6 +416,30 @@ weir__pg_listener_free(struct weir_pg *store)
 	weir__thread_join(&l->thread);
 	listener_free(l);
 	store->listener = NULL;
+}
+
+bool
+weir__pg_settle(struct weir_pg *store)
+{
+	struct pg_listener *l = listener_of(store, false);
+	struct pollfd fd = {.fd = eventfd(0, EFD_CLOEXEC), .events = POLLIN};
+	eventfd_t value = 0;
+
+	if (l) {
+		weir__mutex_lock(&l->listen_mu);
+		l->settler_fd = fd.fd;
+		weir__mutex_unlock(&l->listen_mu);
+		(void)eventfd_write(l->poke_fd, 1);
+		(void)poll(&fd, 1, 10000);
+		weir__mutex_lock(&l->listen_mu);
+		l->settler_fd = -1;
+		weir__mutex_unlock(&l->listen_mu);
+		if (eventfd_write(fd.fd, 4) != 0 ||
+		    eventfd_read(fd.fd, &value) != 0)
+			value = 0;
+	}
+	(void)close(fd.fd);
+	return !l || value == 4 + 1;
 }
 
 static bool
