@@ -588,10 +588,33 @@ queue_kill(weir_store *store, const struct weir_owner *owner)
 	CHECK_EQ_INT(queue_beat(store, owner->id), -1);
 }
 
-bool
-queue_is_readable(int fd)
+static bool
+is_readable(int fd, int timeout_ms)
 {
 	struct pollfd p = {.fd = fd, .events = POLLIN};
 
-	return poll(&p, 1, 0) == 1;
+	return poll(&p, 1, timeout_ms) == 1;
+}
+
+bool
+queue_is_rung(int fd)
+{
+	return is_readable(fd, queue_stores.bell_ms);
+}
+
+/* Nobody says when the last one has come: most take a hundredth of that. */
+bool
+queue_is_quiet(int fd)
+{
+	return !is_readable(fd, queue_stores.bell_ms / 100);
+}
+
+void
+queue_quieten(weir_store *store, int fd)
+{
+	store->ops->hush(store, fd);
+	while (!queue_is_quiet(fd)) {
+		CHECK(queue_stores.bell_ms > 0); /* else once is enough */
+		store->ops->hush(store, fd);
+	}
 }

@@ -31,6 +31,8 @@
  * stride  of many orders of a few steps, one in so many is tried.
  * same_json    for one that keeps what a JSON text says and not its bytes: do
  *              two of them say the same?  NULL: bytes are kept.
+ * bell_ms      how long a bell, or word of a cancel, may take; 0: it is there
+ *              when the call that rings it returns.
  * never_alone  nobody can work it alone; tests of that are left out.
  *
  * All with queue_clock() as their clock.
@@ -43,6 +45,7 @@ struct queue_stores {
 	void (*wipe)(void);
 	unsigned jobs, stride;
 	bool (*same_json)(const char *a, const char *b);
+	int bell_ms;
 	bool never_alone;
 };
 
@@ -201,6 +204,10 @@ int64_t queue_beat(weir_store *store, int64_t client);
 /* Have its worker die: another handle sees no beat, and rescues. */
 void queue_kill(weir_store *store, const struct weir_owner *owner);
 
-bool queue_is_readable(int fd);
+/* Has it been rung; has it not, once what was on its way has come. */
+bool queue_is_rung(int fd);
+bool queue_is_quiet(int fd);
+/* Hush it, and whatever is on its way. */
+void queue_quieten(weir_store *store, int fd);
 
 #endif

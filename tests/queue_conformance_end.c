@@ -111,6 +111,27 @@ WORK_TEST(verdicts, release_as_if_it_had_never_been_claimed)
 	CHECK_EQ_INT(queue_claim_one(store, me, row->id)->row.attempt, 1);
 }
 
+/* They are those of the array, in that order. */
+static void
+check_elements(const char *array, const char *const *elements, size_t count)
+{
+	struct weir_buf all = {0};
+
+	if (!queue_stores.same_json) {
+		for (size_t i = 0; i < count; i++) {
+			array = strstr(array, elements[i]);
+			REQUIRE(array);
+			array += strlen(elements[i]);
+		}
+		return;
+	}
+	for (size_t i = 0; i < count; i++)
+		weir__buf_printf(&all, "%c%s", i == 0 ? '[' : ',', elements[i]);
+	weir__buf_puts(&all, "]");
+	CHECK_JSON(array, weir__buf_str(&all));
+	weir__buf_fini(&all);
+}
+
 WORK_TEST(verdicts, keep_errors_in_their_order_byte_for_byte)
 {
 	static const char *const errors[] = {
@@ -135,11 +156,7 @@ WORK_TEST(verdicts, keep_errors_in_their_order_byte_for_byte)
 	CHECK_EQ_INT(row->errors_len, strlen(row->errors));
 	CHECK_EQ_INT(row->errors[0], '[');
 	CHECK_EQ_INT(row->errors[row->errors_len - 1], ']');
-	for (int i = 0; i < 3; i++) {
-		CHECK(strstr(row->errors, errors[i]));
-		CHECK(i == 0 || strstr(row->errors, errors[i]) >
-					strstr(row->errors, errors[i - 1]));
-	}
+	check_elements(row->errors, errors, 3);
 }
 
 WORK_TEST(verdicts, keep_the_output_until_there_is_another)
@@ -204,6 +221,20 @@ tells(struct weir_turn *turn, int64_t id)
 	return found > 0;
 }
 
+/* By a turn, or by one of those that follow while it may be on its way. */
+static bool
+is_told(weir_store *store, struct weir_turn *turn, int64_t id)
+{
+	int64_t end_ns = weir_now_ns() + queue_stores.bell_ms * WEIR_MS;
+
+	do {
+		queue_turn(store, turn);
+		if (tells(turn, id))
+			return true;
+	} while (weir_now_ns() < end_ns);
+	return false;
+}
+
 STORE_TEST(cancels, of_running_jobs_are_told_to_each_owner_once)
 {
 	weir_store *other = queue_join(store);
@@ -215,11 +246,13 @@ STORE_TEST(cancels, of_running_jobs_are_told_to_each_owner_once)
 	struct weir_turn theirs = {.owner = you, .cancels = &yours};
 	int64_t id = claim->row.id;
 
+	/* As every work does: who listens hears of cancels. */
+	REQUIRE(store->ops->wake_fd(store) >= 0);
+	REQUIRE(other->ops->wake_fd(other) >= 0);
 	queue_turn(store, &turn);
 	CHECK(!tells(&turn, id));
 	queue_change(other, WEIR_JOB_CANCEL, id);
-	queue_turn(store, &turn);
-	CHECK(tells(&turn, id));
+	CHECK(is_told(store, &turn, id));
 	queue_turn(store, &turn);
 	CHECK(!tells(&turn, id));
 	queue_turn(other, &theirs);
@@ -227,10 +260,8 @@ STORE_TEST(cancels, of_running_jobs_are_told_to_each_owner_once)
 	weir__buf_reset(&yours);
 	id = queue_start(other, you, "work")->row.id;
 	queue_change(store, WEIR_JOB_CANCEL, id);
-	queue_turn(other, &theirs);
-	CHECK(tells(&theirs, id));
-	queue_turn(store, &turn);
-	CHECK(tells(&turn, id));
+	CHECK(is_told(other, &theirs, id));
+	CHECK(is_told(store, &turn, id));
 	weir__buf_fini(&mine);
 	weir__buf_fini(&yours);
 }

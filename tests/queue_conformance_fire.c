@@ -231,9 +231,9 @@ STORE_TEST(schedules, are_replaced_by_one_of_the_same_name)
 
 	put_kind(store, "name", "@every 60s", "old");
 	put_kind(store, "other", "@every 1h", "other");
-	queue_draft_args(&draft, "{\"a\":1}");
+	queue_draft_args(&draft, "{\"a\": 1}"); /* as jsonb writes it */
 	put(store, "name", "@every 2m", &draft, false);
-	check_schedules(store, "name @every 2m default new {\"a\":1} 120000 0;"
+	check_schedules(store, "name @every 2m default new {\"a\": 1} 120000 0;"
 			       "other @every 1h default other {} 3600000 0;");
 	queue_now_ms = T0 + MINUTE;
 	CHECK_EQ_INT(fire(store, 9, &next_ms), 0);
@@ -319,12 +319,12 @@ STORE_TEST(schedules, ring_the_bells)
 	int64_t next_ms;
 
 	put_kind(store, "often", "@every 60s", "work");
-	store->ops->hush(store, fd);
+	queue_quieten(store, fd);
 	CHECK_EQ_INT(fire(store, 9, &next_ms), 0);
-	CHECK(!queue_is_readable(fd));
+	CHECK(queue_is_quiet(fd));
 	queue_now_ms = T0 + MINUTE;
 	CHECK_EQ_INT(fire(queue_join(store), 9, &next_ms), 1);
-	CHECK(queue_is_readable(fd));
+	CHECK(queue_is_rung(fd));
 }
 
 /* Two that look at the same time. */

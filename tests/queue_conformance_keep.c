@@ -589,11 +589,10 @@ STORE_TEST(cleaning, does_at_most_so_many)
 static bool
 heard(weir_store *store, int fd)
 {
-	bool readable = queue_is_readable(fd);
+	bool is_rung = queue_is_rung(fd);
 
-	store->ops->hush(store, fd);
-	CHECK(!queue_is_readable(fd));
-	return readable;
+	queue_quieten(store, fd);
+	return is_rung;
 }
 
 STORE_TEST(bells, ring_when_somebody_has_made_jobs_available)
@@ -607,23 +606,23 @@ STORE_TEST(bells, ring_when_somebody_has_made_jobs_available)
 	int64_t id;
 
 	REQUIRE(fd >= 0);
-	heard(store, fd);
+	queue_quieten(store, fd);
 	id = queue_put(other, "work");
 	CHECK(heard(store, fd));
 	claim = queue_claim_one(store, me, id);
 	queue_end(store, me, claim, WEIR_VERDICT_DISCARD);
-	heard(store, fd);
+	queue_quieten(store, fd);
 	queue_change(other, WEIR_JOB_RETRY, id);
 	CHECK(heard(store, fd));
 	queue_draft_at(&draft, T0 + 5);
 	queue_put_draft(other, &draft);
-	heard(store, fd);
+	queue_quieten(store, fd);
 	queue_now_ms = T0 + 5;
 	CHECK_EQ_INT(queue_promote(other), 1);
 	CHECK(heard(store, fd));
 	REQUIRE(other->ops->queue_set(other, "default", 1, -1, &error) ==
 		WEIR_OK);
-	heard(store, fd);
+	queue_quieten(store, fd);
 	REQUIRE(other->ops->queue_set(other, "default", 0, -1, &error) ==
 		WEIR_OK);
 	CHECK(heard(store, fd));
@@ -637,7 +636,7 @@ STORE_TEST(bells, ring_when_jobs_come_back)
 	int fd = store->ops->wake_fd(store);
 	int64_t id = queue_start(other, you, "work")->row.id;
 
-	heard(store, fd);
+	queue_quieten(store, fd);
 	queue_leave(other, you);
 	CHECK(heard(store, fd));
 	you = queue_enlist(other, "you");
@@ -645,7 +644,7 @@ STORE_TEST(bells, ring_when_jobs_come_back)
 		  WEIR_VERDICT_RELEASE);
 	CHECK(heard(store, fd));
 	queue_claim_one(other, you, id);
-	heard(store, fd);
+	queue_quieten(store, fd);
 	queue_kill(other, you);
 	CHECK(heard(store, fd));
 	queue_claim_one(store, me, id);
@@ -658,7 +657,7 @@ STORE_TEST(bells, ring_when_somebody_wants_a_running_job_cancelled)
 	int fd = store->ops->wake_fd(store);
 	int64_t id = queue_start(store, me, "work")->row.id;
 
-	heard(store, fd);
+	queue_quieten(store, fd);
 	queue_change(other, WEIR_JOB_CANCEL, id);
 	CHECK(heard(store, fd));
 }
@@ -673,7 +672,7 @@ STORE_TEST(bells, are_quiet_while_jobs_only_end)
 
 	for (int i = 0; i < 3; i++)
 		queue_put(store, "work");
-	heard(store, fd);
+	queue_quieten(store, fd);
 	CHECK(heard(store, other_fd));
 	batch = queue_claim(store, me, 3);
 	queue_end(store, me, &batch->claims[0], WEIR_VERDICT_COMPLETE);
@@ -683,8 +682,8 @@ STORE_TEST(bells, are_quiet_while_jobs_only_end)
 	CHECK_EQ_INT(queue_promote(store), 0);
 	CHECK_EQ_INT(clean(store, -1, -1, -1, 9), 0);
 	queue_dump(store, 0);
-	CHECK(!queue_is_readable(fd));
-	CHECK(!queue_is_readable(other_fd));
+	CHECK(queue_is_quiet(fd));
+	CHECK(queue_is_quiet(other_fd));
 }
 
 STORE_TEST(bells, all_ring_when_they_are_told_to)
@@ -693,8 +692,8 @@ STORE_TEST(bells, all_ring_when_they_are_told_to)
 	int mine = store->ops->wake_fd(store);
 	int theirs = other->ops->wake_fd(other);
 
-	heard(store, mine);
-	heard(other, theirs);
+	queue_quieten(store, mine);
+	queue_quieten(other, theirs);
 	store->ops->wake(store);
 	CHECK(heard(store, mine));
 	CHECK(heard(other, theirs));
