@@ -297,7 +297,7 @@ created_at(const struct pg_rows *rows, const struct weir_draft *draft)
 static int64_t
 scheduled_at(const struct pg_rows *rows, const struct weir_draft *draft)
 {
-	if (!rows->store->has_clock && draft->state == WEIR_JOB_AVAILABLE &&
+	if (!rows->store->has_clock && draft->state != WEIR_JOB_SCHEDULED &&
 	    draft->scheduled_at_ms == draft->created_at_ms)
 		return PG_NO_TIME;
 	return draft->scheduled_at_ms;

@@ -70,6 +70,15 @@ WEIR_NODISCARD weir_status weir__pg_rows_send(struct pg_conn *conn,
 					      weir_error *reterr)
 	WEIR_REQUIRES(conn->mu);
 
+/*
+ * Commit the transaction that they were sent in.  If it is not OK and
+ * conn->lost, nothing was inserted and another try is worth it.
+ */
+WEIR_NODISCARD weir_status weir__pg_rows_commit(struct pg_conn *conn,
+						const struct pg_rows *rows,
+						weir_error *reterr)
+	WEIR_REQUIRES(conn->mu);
+
 /* The three that a transaction over several round trips needs. */
 extern const struct pg_sql weir__pg_begin_sql, weir__pg_commit_sql;
 void weir__pg_rollback(struct pg_conn *conn) WEIR_REQUIRES(conn->mu);

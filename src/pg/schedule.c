@@ -449,6 +449,7 @@ fire_due(struct fire *fire, struct pg_conn *conn, uint32_t limit,
 
 	if (status == WEIR_OK && fire->count > 0)
 		status = insert_due(fire, conn, reterr);
+	/* Lost or not, the next one sees whether the schedules have moved. */
 	if (status == WEIR_OK && fire->count > 0)
 		status = weir__pg_query(conn, &weir__pg_commit_sql, &none, NULL,
 					reterr);
