@@ -70,10 +70,57 @@ func (s *spec) params() (river.InsertManyParams, error) {
 		}
 		return river.InsertManyParams{Args: args, InsertOpts: opts}, nil
 	}
+	args, err := encoded(s.Args)
 	return river.InsertManyParams{
-		Args:       anyArgs{kind: s.Kind, raw: s.Args},
+		Args:       anyArgs{kind: s.Kind, raw: args},
 		InsertOpts: opts,
-	}, nil
+	}, err
+}
+
+// The text that Go's encoder would have made of it, the order kept: what a
+// program in Go hashes and inserts.
+func encode(out *bytes.Buffer, in *json.Decoder) error {
+	token, err := in.Token()
+	if err != nil {
+		return err
+	}
+	delim, ok := token.(json.Delim)
+	if !ok {
+		text, err := json.Marshal(token)
+		out.Write(text)
+		return err
+	}
+	out.WriteRune(rune(delim))
+	for n := 0; in.More(); n++ {
+		if n > 0 {
+			out.WriteByte(',')
+		}
+		if delim == '{' {
+			if err := encode(out, in); err != nil {
+				return err
+			}
+			out.WriteByte(':')
+		}
+		if err := encode(out, in); err != nil {
+			return err
+		}
+	}
+	end, err := in.Token()
+	if err == nil {
+		out.WriteRune(rune(end.(json.Delim)))
+	}
+	return err
+}
+
+func encoded(raw json.RawMessage) (json.RawMessage, error) {
+	var out bytes.Buffer
+	if len(raw) == 0 {
+		return raw, nil
+	}
+	in := json.NewDecoder(bytes.NewReader(raw))
+	in.UseNumber()
+	err := encode(&out, in)
+	return out.Bytes(), err
 }
 
 func readSpecs() ([]river.InsertManyParams, error) {

@@ -27,6 +27,7 @@ from cases import CASES  # noqa: E402
 import cases_fleet  # noqa: E402,F401
 import cases_jobs  # noqa: E402,F401
 import cases_schema  # noqa: E402,F401
+import cases_turns  # noqa: E402,F401
 import cases_unique  # noqa: E402,F401
 
 
@@ -97,7 +98,9 @@ class World:
                 wrong = rows.judge_all(schema)
                 self.check("rows are valid", not wrong, *wrong)
         except Exception:  # pylint: disable=broad-except
-            self.check("no trouble", False, traceback.format_exc())
+            self.check("no trouble", False, traceback.format_exc(),
+                       *(rows.summary(schema) if schema and case.migrated
+                         else ()))
         finally:
             sides.Worker.end_all()
             if schema:

@@ -160,6 +160,14 @@ def judge_all(schema):
     return wrong
 
 
+def summary(schema):
+    """A line for each job, to be read when something is wrong."""
+    return [f"{row['id']} {row['kind']} {row['state']} {row['attempt']} "
+            f"of {row['max_attempts']}, {row['scheduled_at']}, "
+            f"{row['metadata']}, {row['errors']}, {row['attempted_by']}"[:400]
+            for row in list(jobs(schema).values())[:20]]
+
+
 # What may differ between two rows of the same story: who and when.
 def story(row):
     """A row without its names and times, for comparing."""
