@@ -23,31 +23,41 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Behind the columns of a row. */
+/* Of PG_JOB_COLUMNS, and behind them. */
 enum {
 	COLUMN_ID = 0,
 	COLUMN_PRIORITY = 2,
 	COLUMN_SCHEDULED = 7,
-	COLUMN_WANT = 22,
-	COLUMN_SUSPECTS,
+	COLUMN_QUEUE = 12,
+	COLUMN_SUSPECTS = 22,
 };
 
-/* $1, $2: wants; $3: the owner; $8: whether wants of this turn are mixed. */
-#define WANTS(unless)                                                      \
+/*
+ * $1, $2: wants; $3: the owner; $8: whether wants of this turn are mixed, and
+ * so depend on what those before have claimed.
+ */
+#define WANTS_UNLESS                                                       \
 	"WITH w AS MATERIALIZED (SELECT * FROM unnest($1::text[],"         \
-	" $2::integer[]) WITH ORDINALITY AS w(queue, most, n)"             \
+	" $2::integer[]) AS w(queue, most)"                                \
 	" WHERE EXISTS (SELECT 1 FROM @weir_client WHERE id = $3)"         \
 	" AND (NOT $8 OR coalesce(current_setting('weir.turn', true), '')" \
-	"  NOT IN (" unless "))"                                           \
-	" AND NOT EXISTS (SELECT 1 FROM @river_queue q"                    \
-	"  WHERE q.name = w.queue AND q.paused_at IS NOT NULL)),"
+	" NOT IN ("
+#define WANTS_END                                       \
+	"))"                                            \
+	" AND NOT EXISTS (SELECT 1 FROM @river_queue q" \
+	" WHERE q.name = w.queue AND q.paused_at IS NOT NULL)),"
 
 /* $5, $6, $7: any kind; these; or all but these. */
 #define KIND_FITS "($5 OR (j.kind = ANY($6::text[])) <> $7)"
 #define IS_DUE    "j.scheduled_at <= coalesce($4::timestamptz, now())"
 #define IN_ORDER  "ORDER BY j.priority, j.scheduled_at, j.id"
 
-/* $9: the owner's mark. */
+/*
+ * $9: the owner's mark.
+ *
+ * By a list of ids and not by a join: a planner that does not know how few they
+ * are may walk along the whole table for a join.
+ */
 #define CLAIMED                                                             \
 	" claimed AS (UPDATE @river_job j SET state = 'running',"           \
 	" attempt = j.attempt + 1,"                                         \
@@ -59,52 +69,42 @@ enum {
 	"  WHEN cardinality(j.attempted_by) < 100 THEN j.attempted_by"      \
 	"  ELSE j.attempted_by[array_upper(j.attempted_by, 1) - 98 :] END," \
 	"  $9)"                                                             \
-	" FROM picked p WHERE j.id = p.id RETURNING " PG_JOB_COLUMNS ", p.n)"
+	" WHERE j.id = ANY (ARRAY(SELECT id FROM picked))"                  \
+	" RETURNING " PG_JOB_COLUMNS ")"
 
 /* And what those behind it are told. */
-#define TELL(what)                          \
-	"CASE WHEN $8 AND c.id IS NOT NULL" \
-	" THEN set_config('weir.turn', '" what "', true) END"
+#define TELL     "CASE WHEN $8 AND c.id IS NOT NULL THEN set_config('weir.turn', '"
+#define TELL_END "', true) END"
 
 static const struct pg_sql claim_sql = {
-	"claim",
-	WANTS("'suspect'") " picked AS MATERIALIZED (SELECT x.id, w.n FROM w, "
-			   "LATERAL ("
-			   "SELECT j.id FROM @river_job j WHERE j.state = "
-			   "'available'"
-			   " AND j.queue = w.queue AND " IS_DUE
-			   " AND " KIND_FITS
-			   " AND NOT EXISTS (SELECT 1 FROM @weir_suspect s "
-			   "WHERE s.job = j.id)"
-			   " " IN_ORDER " LIMIT w.most FOR UPDATE OF j SKIP "
-					"LOCKED) x)," CLAIMED
-			   " SELECT c.*, x.suspects, " TELL(
-				   "some") " FROM (SELECT EXISTS (SELECT 1 "
-					   "FROM @weir_suspect s, LATERAL ("
-					   "SELECT 1 FROM @river_job j WHERE "
-					   "j.id = s.job"
-					   " AND j.state::text = 'available' "
-					   "AND j.queue IN (SELECT queue FROM "
-					   "w)"
-					   " AND " IS_DUE " AND " KIND_FITS
-					   " OFFSET 0) j) AS suspects) x"
-					   " LEFT JOIN claimed c ON true"};
+	"claim", WANTS_UNLESS
+	"'suspect'" WANTS_END
+	" picked AS MATERIALIZED (SELECT x.id FROM w, LATERAL ("
+	"SELECT j.id FROM @river_job j WHERE j.state = 'available'"
+	" AND j.queue = w.queue AND " IS_DUE " AND " KIND_FITS
+	" AND NOT EXISTS (SELECT 1 FROM @weir_suspect s WHERE s.job = "
+	"j.id) " IN_ORDER
+	" LIMIT w.most FOR UPDATE OF j SKIP LOCKED) x)," CLAIMED
+	" SELECT c.*, x.suspects, " TELL "some" TELL_END
+	" FROM (SELECT EXISTS (SELECT 1 FROM @weir_suspect s, LATERAL ("
+	"SELECT 1 FROM @river_job j WHERE j.id = s.job"
+	" AND j.state::text = 'available'"
+	" AND j.queue IN (SELECT queue FROM w WHERE most > 0)"
+	" AND " IS_DUE " AND " KIND_FITS " OFFSET 0) j) AS suspects) x"
+	" LEFT JOIN claimed c ON true"};
 
 /* The one job of its turn. */
 static const struct pg_sql suspect_sql = {
-	"claim_suspect",
-	WANTS("'some', 'suspect'") " picked AS MATERIALIZED (SELECT x.id, w.n "
-				   "FROM w, LATERAL ("
-				   "SELECT j.id FROM @river_job j WHERE j.id = "
-				   "ANY (ARRAY("
-				   "SELECT s.job FROM @weir_suspect s))"
-				   " AND j.state::text = 'available'"
-				   " AND j.queue = w.queue AND w.most > 0 "
-				   "AND " IS_DUE " AND " KIND_FITS " " IN_ORDER
-				   " LIMIT 1 FOR UPDATE OF j SKIP LOCKED) x "
-				   "LIMIT 1)," CLAIMED
-				   " SELECT c.*, false, " TELL(
-					   "suspect") " FROM claimed c"};
+	"claim_suspect", WANTS_UNLESS
+	"'some', 'suspect'" WANTS_END
+	" picked AS MATERIALIZED (SELECT x.id FROM w, LATERAL ("
+	"SELECT j.id FROM @river_job j WHERE j.id = ANY (ARRAY("
+	"SELECT s.job FROM @weir_suspect s))"
+	" AND j.state::text = 'available'"
+	" AND j.queue = w.queue AND w.most > 0"
+	" AND " IS_DUE " AND " KIND_FITS " " IN_ORDER
+	" LIMIT 1 FOR UPDATE OF j SKIP LOCKED) x LIMIT 1)," CLAIMED
+	" SELECT c.*, false, " TELL "suspect" TELL_END " FROM claimed c"};
 
 static bool
 is_among(const struct pg_turn *t, const struct pg_claim_sent *sent,
@@ -195,7 +195,8 @@ weir__pg_claim_send(struct pg_turn *t)
 
 /* A row that was claimed, by what it is sorted by. */
 struct place {
-	int64_t want, priority, scheduled_us, id;
+	size_t want; /* of its statement */
+	int64_t priority, scheduled_us, id;
 	int row;
 };
 
@@ -213,15 +214,32 @@ compare(const void *a, const void *b)
 	return x->id < y->id ? -1 : x->id > y->id;
 }
 
-static int
-sort(const PGresult *result, struct place *places)
+/* Which of the wants of a statement is of that queue. */
+static size_t
+want_of(const struct pg_turn *t, const struct pg_claim_sent *sent,
+	const char *queue)
 {
+	size_t i = 0;
+
+	while (i < sent->count &&
+	       strcmp(t->turn->wants[sent->first + i].queue, queue) != 0)
+		i++;
+	weir_assert(i < sent->count);
+	return i;
+}
+
+static int
+sort(const struct pg_turn *t, const struct pg_claim_sent *sent,
+     struct place *places)
+{
+	const PGresult *result = t->results[sent->result];
 	int count = 0;
 
 	for (int i = 0; i < PQntuples(result); i++)
 		if (!weir__pg_is_null(result, i, COLUMN_ID))
 			places[count++] = (struct place){
-				weir__pg_get_int(result, i, COLUMN_WANT),
+				want_of(t, sent,
+					PQgetvalue(result, i, COLUMN_QUEUE)),
 				weir__pg_get_int(result, i, COLUMN_PRIORITY),
 				weir__pg_get_int(result, i, COLUMN_SCHEDULED),
 				weir__pg_get_int(result, i, COLUMN_ID), i};
@@ -240,9 +258,7 @@ note_more(struct pg_turn *t, const struct pg_claim_sent *sent,
 	for (int i = 0; i < count; i++) {
 		got = i > 0 && places[i - 1].want == places[i].want ? got + 1
 								    : 1;
-		weir_assert(places[i].want > 0 &&
-			    (size_t)places[i].want <= sent->count);
-		if (got == wants[places[i].want - 1].count)
+		if (got == wants[places[i].want].count)
 			t->turn->more = true;
 	}
 }
@@ -257,7 +273,7 @@ gather(struct pg_turn *t, const struct pg_claim_sent *sent,
 		calloc((size_t)PQntuples(result) + 1, sizeof(*places));
 	struct weir_buf buf = {0};
 	bool ok = places != NULL;
-	int count = ok ? sort(result, places) : 0;
+	int count = ok ? sort(t, sent, places) : 0;
 
 	for (int i = 0; i < count && ok; i++) {
 		weir_job_row row;

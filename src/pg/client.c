@@ -18,51 +18,48 @@
 #include <string.h>
 #include <unistd.h>
 
+#define TELL_OF_3 PG_TELL("done", "$3")
+
 static const struct pg_sql lock_sql = {
 	"client_lock", "SELECT id FROM @weir_client WHERE id = $1 FOR UPDATE"};
 
 static const struct pg_sql release_sql = {
 	"client_release",
 	"WITH mine AS MATERIALIZED (SELECT j.id FROM @river_job j"
-	" WHERE j.state = 'running' AND " PG_LAST_BY(
-		"j") " = $1"
-		     " ORDER BY j.id FOR UPDATE OF j),"
-		     " done AS (UPDATE @river_job j SET"
-		     " attempt = greatest(j.attempt - 1, 0),"
-		     " state = CASE WHEN " PG_IS_CANCELLED(
-			     "j") " THEN 'cancelled'"
-				  "  ELSE 'available' END::@river_job_state,"
-				  " finalized_at = CASE WHEN " PG_IS_CANCELLED(
-					  "j") "  THEN "
-					       "coalesce($2::timestamptz, "
-					       "now()) END"
-					       " FROM mine WHERE j.id = "
-					       "mine.id AND j.state::text = "
-					       "'running'"
-					       " RETURNING j.queue, j.state)"
-					       " SELECT count(*), " PG_TELL(
-						       "done",
-						       "$3") " FROM done"};
+	" WHERE j.state = 'running' AND " LAST_BY " = $1"
+	" ORDER BY j.id FOR UPDATE OF j),"
+	" done AS (UPDATE @river_job j SET"
+	" attempt = greatest(j.attempt - 1, 0),"
+	" state = CASE WHEN " IS_CANCELLED " THEN 'cancelled'"
+	" ELSE 'available' END::@river_job_state,"
+	" finalized_at = CASE WHEN " IS_CANCELLED
+	" THEN coalesce($2::timestamptz, now()) END,"
+	" unique_key = CASE WHEN NOT " KEY_IS_TAKEN " THEN j.unique_key END,"
+	" unique_states = CASE WHEN NOT " KEY_IS_TAKEN
+	" THEN j.unique_states END"
+	" WHERE j.id = ANY (ARRAY(SELECT id FROM mine))"
+	" AND j.state::text = 'running' RETURNING j.queue, j.state)"
+	" SELECT count(*), " TELL_OF_3 " FROM done"};
 
 static const struct pg_sql delete_sql = {
 	"client_delete", "DELETE FROM @weir_client WHERE id = $1"};
 
 static const struct pg_sql add_sql = {
-	"client_add", "INSERT INTO @weir_client (name, machine, pid, since)"
-		      " VALUES ($1, $2, $3, $4) RETURNING id"};
+	"client_add",
+	"INSERT INTO @weir_client (name, machine, pid, since) VALUES ($1,"
+	" $2, $3, $4) RETURNING id"};
 
 static const struct pg_sql beat_sql = {
-	"client_beat", "UPDATE @weir_client SET beat = beat + 1 WHERE id = $1"
-		       " RETURNING clock_timestamp()"};
+	"client_beat",
+	"UPDATE @weir_client SET beat = beat + 1 WHERE id = $1 RETURNING"
+	" clock_timestamp()"};
 
 static const struct pg_sql clients_sql = {
 	"clients",
-	"SELECT c.id, c.beat, c.name, c.machine, c.pid, c.since,"
-	" held.by IS NOT NULL FROM @weir_client c LEFT JOIN ("
-	"SELECT DISTINCT " PG_LAST_BY("j") " AS by FROM @river_job j"
-					   " WHERE j.state = 'running') held "
-					   "ON held.by = c.name || '#' || c.id"
-					   " ORDER BY c.id"};
+	"SELECT c.id, c.beat, c.name, c.machine, c.pid, c.since, held.by IS"
+	" NOT NULL FROM @weir_client c LEFT JOIN (SELECT DISTINCT " LAST_BY
+	" AS by FROM @river_job j WHERE j.state = 'running') held ON"
+	" held.by = c.name || '#' || c.id ORDER BY c.id"};
 
 /* Helpers that need the lock; clang checks that whoever calls them has it. */
 static size_t send_release(struct pg_conn *conn, struct pg_params *p,

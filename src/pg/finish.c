@@ -27,7 +27,7 @@ static_assert(WEIR_FINISHED_KEEP == 0 && WEIR_FINISHED_ARCHIVE == 1,
 #define FENCED                                                 \
 	"j.id = f.id AND j.state::text = 'running'"            \
 	" AND j.attempt = f.attempt AND j.attempted_at = f.at" \
-	" AND " PG_LAST_BY("j") " = $4"
+	" AND " LAST_BY " = $4"
 
 /*
  * Queues whose completed jobs are not kept.  The name's condition is an excuse
@@ -39,13 +39,13 @@ static_assert(WEIR_FINISHED_KEEP == 0 && WEIR_FINISHED_ARCHIVE == 1,
 #define IS_OFF "EXISTS (SELECT 1 FROM off WHERE off.name = j.queue)"
 
 /* Those that gone has deleted, if they are to be archived; and when. */
-#define ARCHIVED(when)                                                  \
-	" archived AS (INSERT INTO @weir_archive SELECT g.id, g.queue," \
-	" g.kind, g.attempt, g.created_at, g.attempted_at, " when ","   \
-	" regexp_replace(" PG_LAST_BY(                                  \
-		"g") ", '#[0-9]+$', ''),"                               \
-		     " g.metadata -> 'output', g.args FROM gone g"      \
-		     " JOIN off ON off.name = g.queue WHERE off.finished = 1)"
+#define ARCHIVED                                                        \
+	" archived AS (INSERT INTO @weir_archive SELECT j.id, j.queue," \
+	" j.kind, j.attempt, j.created_at, j.attempted_at, "
+#define ARCHIVED_END                                     \
+	", regexp_replace(" LAST_BY ", '#[0-9]+$', '')," \
+	" j.metadata -> 'output', j.args FROM gone j"    \
+	" JOIN off ON off.name = j.queue WHERE off.finished = 1)"
 
 static const struct pg_sql simple_sql = {
 	"finish_simple",
@@ -53,26 +53,20 @@ static const struct pg_sql simple_sql = {
 	" $2::smallint[], $3::timestamptz[]) AS f(id, attempt, at))," OFF ","
 	" gone AS (DELETE FROM @river_job j USING f"
 	" WHERE EXISTS (SELECT 1 FROM off) AND " FENCED " AND " IS_OFF
-	" RETURNING j.*)," ARCHIVED(
-		"coalesce($5::timestamptz, now())") ","
-						    " kept AS (UPDATE "
-						    "@river_job j SET state = "
-						    "'completed',"
-						    " finalized_at = "
-						    "coalesce($5::timestamptz, "
-						    "now()) FROM f"
-						    " WHERE " FENCED
-						    " AND NOT " IS_OFF
-						    " RETURNING j.id)"
-						    " SELECT id FROM kept "
-						    "UNION ALL SELECT id FROM "
-						    "gone"};
+	" RETURNING j.*)," ARCHIVED
+	"coalesce($5::timestamptz, now())" ARCHIVED_END ","
+	" kept AS (UPDATE @river_job j SET state = 'completed',"
+	" finalized_at = coalesce($5::timestamptz, now()) FROM f"
+	" WHERE " FENCED " AND NOT " IS_OFF " RETURNING j.id)"
+	" SELECT id FROM kept UNION ALL SELECT id FROM gone"};
 
 #define RUNS_AGAIN "f.state IN ('available', 'retryable', 'scheduled')"
-#define CANCELLED  "(" RUNS_AGAIN " AND " PG_IS_CANCELLED("j") ")"
+#define CANCELLED  "(" RUNS_AGAIN " AND " IS_CANCELLED ")"
 #define OBJECT                                          \
 	"CASE WHEN jsonb_typeof(j.metadata) = 'object'" \
 	" THEN j.metadata ELSE '{}'::jsonb END"
+
+#define TELL_OF_12 PG_TELL("done", "$12")
 
 static const struct pg_sql other_sql = {
 	"finish_other",
@@ -82,23 +76,23 @@ static const struct pg_sql other_sql = {
 	" AS f(id, attempt, at, state, due, back, error, output, crashes)),"
 	" done AS (UPDATE @river_job j SET"
 	" state = CASE WHEN " CANCELLED " THEN 'cancelled'"
-	"  ELSE f.state::@river_job_state END,"
+	" ELSE f.state::@river_job_state END,"
 	" finalized_at = CASE WHEN " CANCELLED " OR NOT " RUNS_AGAIN
-	"  THEN coalesce($5::timestamptz, now()) END,"
+	" THEN coalesce($5::timestamptz, now()) END,"
 	" scheduled_at = CASE WHEN f.due IS NULL THEN j.scheduled_at"
-	"  ELSE greatest(f.due, coalesce($5::timestamptz, now())) END,"
+	" ELSE greatest(f.due, coalesce($5::timestamptz, now())) END,"
 	" attempt = j.attempt - f.back,"
 	" errors = CASE WHEN f.error IS NULL THEN j.errors"
-	"  ELSE array_append(j.errors, f.error) END,"
+	" ELSE array_append(j.errors, f.error) END,"
 	" metadata = CASE WHEN f.output IS NULL THEN j.metadata"
-	"  ELSE " OBJECT " || jsonb_build_object('output', f.output) END"
+	" ELSE " OBJECT " || jsonb_build_object('output', f.output) END"
 	" FROM f WHERE " FENCED " RETURNING j.id, j.queue, j.state, f.crashes),"
 	" crashed AS (INSERT INTO @weir_suspect AS s (job, crashes)"
-	"  SELECT id, crashes FROM done WHERE crashes > 0"
-	"  ON CONFLICT (job) DO UPDATE SET crashes = excluded.crashes),"
+	" SELECT id, crashes FROM done WHERE crashes > 0"
+	" ON CONFLICT (job) DO UPDATE SET crashes = excluded.crashes),"
 	" innocent AS (DELETE FROM @weir_suspect s USING done"
-	"  WHERE s.job = done.id AND done.crashes = 0)"
-	" SELECT id, state::text, " PG_TELL("done", "$12") " FROM done"};
+	" WHERE s.job = done.id AND done.crashes = 0)"
+	" SELECT id, state::text, " TELL_OF_12 " FROM done"};
 
 /* Completed by the statement before, with an output or after crashes. */
 static const struct pg_sql away_sql = {
@@ -108,11 +102,10 @@ static const struct pg_sql away_sql = {
 	" gone AS (DELETE FROM @river_job j USING f"
 	" WHERE EXISTS (SELECT 1 FROM off) AND j.id = f.id"
 	" AND j.state::text = 'completed' AND j.attempt = f.attempt"
-	" AND j.attempted_at = f.at AND " PG_LAST_BY(
-		"j") " = $4"
-		     " AND j.finalized_at = coalesce($5::timestamptz, now())"
-		     " AND " IS_OFF " RETURNING j.*)," ARCHIVED(
-			     "g.finalized_at") " SELECT count(*) FROM gone"};
+	" AND j.attempted_at = f.at AND " LAST_BY " = $4"
+	" AND j.finalized_at = coalesce($5::timestamptz, now())"
+	" AND " IS_OFF " RETURNING j.*)," ARCHIVED "j.finalized_at" ARCHIVED_END
+	" SELECT count(*) FROM gone"};
 
 /*
  * Whose states do not have "running" among them does not hold its key, so
@@ -121,9 +114,10 @@ static const struct pg_sql away_sql = {
 static const struct pg_sql keys_sql = {
 	"finish_keys",
 	"UPDATE @river_job SET unique_key = NULL, unique_states = NULL"
-	" WHERE id = ANY($1::bigint[]) AND state::text = 'running'"
-	" AND unique_key IS NOT NULL AND NOT coalesce("
-	"@river_job_state_in_bitmask(unique_states, 'running'), false)"};
+	" WHERE id = ANY($1::bigint[]) AND state::text = 'running' AND"
+	" unique_key IS NOT NULL AND NOT"
+	" coalesce(@river_job_state_in_bitmask(unique_states, 'running'),"
+	" false)"};
 
 /* What it comes to, if nobody has cancelled it. */
 static weir_state

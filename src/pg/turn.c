@@ -32,11 +32,10 @@ static const struct pg_sql owner_sql = {
 	"SELECT id FROM @weir_client WHERE id = $1 FOR KEY SHARE"};
 
 /* Ours that somebody wants cancelled; for when the bell was not heard. */
-static const struct pg_sql cancels_sql = {
-	"turn_cancels", "SELECT j.id FROM @river_job j"
-			" WHERE j.state = 'running'"
-			" AND " PG_LAST_BY("j") " = $1"
-						" AND " PG_IS_CANCELLED("j")};
+static const struct pg_sql cancels_sql = {"turn_cancels",
+					  "SELECT j.id FROM @river_job j WHERE "
+					  "j.state = 'running' AND " LAST_BY
+					  " = $1 AND " IS_CANCELLED};
 
 void
 weir__pg_owner(char text[PG_OWNER_MAX], const char *name, int64_t id)

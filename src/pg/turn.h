@@ -12,7 +12,7 @@
 #define PG_OWNER_MAX (sizeof(((struct weir_owner *)0)->name) + 24)
 void weir__pg_owner(char text[PG_OWNER_MAX], const char *name, int64_t id);
 
-/* Who has attempted j, and whether somebody wants it cancelled. */
+/* Who has attempted j, and does somebody want it cancelled? */
 #define PG_LAST_BY(j) j ".attempted_by[array_upper(" j ".attempted_by, 1)]"
 #define PG_IS_CANCELLED(j) \
 	"(" j ".metadata ->> 'cancel_attempted_at') IS NOT NULL"
@@ -27,7 +27,7 @@ void weir__pg_owner(char text[PG_OWNER_MAX], const char *name, int64_t id);
 
 /*
  * Tell those who wait that queues have something: a value, and as a side effect
- * a notice for each queue of the rows that made available.  channel is a
+ * a notice for each queue of the rows that are available.  channel is a
  * parameter as weir__pg_channel() makes it.
  */
 #define PG_TELL(rows, channel)                                           \
@@ -36,6 +36,12 @@ void weir__pg_owner(char text[PG_OWNER_MAX], const char *name, int64_t id);
 	" json_build_object('queue', told.queue)::text)) FROM (SELECT"   \
 	" DISTINCT queue FROM " rows " WHERE state::text = 'available')" \
 	" told)"
+
+/* For a job under the name j, and rows under the name done. */
+#define LAST_BY      PG_LAST_BY("j")
+#define IS_CANCELLED PG_IS_CANCELLED("j")
+#define KEY_IS_TAKEN PG_KEY_IS_TAKEN("j")
+
 /* The schema and a dot; NULL: the current one's. */
 void weir__pg_channel(struct pg_params *p, const struct weir_pg *store);
 

@@ -12,6 +12,10 @@
  * passes over what another has locked; a client that is to be rescued is
  * locked, so that its turns wait, or we for them.
  *
+ * Rows that were picked are written by a list of their ids, even if they are
+ * joined as well: a planner that does not know how few they are may walk along
+ * the whole table for a join.
+ *
  * An UPDATE has no ON CONFLICT.  Who has lost its unique key is found out
  * beforehand; when somebody takes it just then, all is rolled back and done
  * again.
@@ -24,7 +28,8 @@
 
 #include <string.h>
 
-#define NOW(at)    "coalesce(" at "::timestamptz, now())"
+#define TELL_OF_3  PG_TELL("done", "$3")
+#define TELL_OF_6  PG_TELL("done", "$6")
 #define TRIES      5
 #define CLEAN_YEAR INT64_C(31557600000)
 
@@ -46,95 +51,42 @@ static const struct pg_sql next_due_sql = {
 	"promote_next", LINES " SELECT min(scheduled_at) FROM line"};
 
 static const struct pg_sql promote_sql = {
-	"promote", LINES
-	","
-	" due AS MATERIALIZED (SELECT x.id FROM line, LATERAL ("
-	"SELECT j.id, j.scheduled_at FROM @river_job j"
-	" WHERE j.state = line.state AND j.queue = line.queue"
-	" AND j.priority = line.priority AND j.scheduled_at <= " NOW(
-		"$1") " ORDER BY j.scheduled_at, j.id LIMIT $2) x"
-		      " ORDER BY x.scheduled_at, x.id LIMIT $2),"
-		      " locked AS MATERIALIZED (SELECT j.id, j.scheduled_at, "
-		      "j.unique_key,"
-		      " " PG_KEY_IS_TAKEN(
-			      "j") " AS taken FROM @river_job j"
-				   " WHERE j.id = ANY (ARRAY(SELECT id FROM "
-				   "due))"
-				   " AND j.state::text IN ('retryable', "
-				   "'scheduled')"
-				   " AND j.scheduled_at <= " NOW(
-					   "$1") " FOR UPDATE OF j SKIP "
-						 "LOCKED),"
-						 /* Of several with one key the
-						    first is let through. */
-						 " judged AS (SELECT id, taken "
-						 "OR (unique_key IS NOT NULL"
-						 " AND row_number() OVER "
-						 "(PARTITION BY unique_key, "
-						 "taken"
-						 " ORDER BY scheduled_at, id) "
-						 "> 1) AS loses FROM locked),"
-						 " done AS (UPDATE @river_job "
-						 "j SET"
-						 " state = CASE WHEN "
-						 "judged.loses THEN 'discarded'"
-						 "  ELSE 'available' "
-						 "END::@river_job_state,"
-						 " finalized_at = CASE WHEN "
-						 "judged.loses THEN " NOW(
-							 "$1") " END,"
-							       " unique_key = "
-							       "CASE WHEN NOT "
-							       "judged.loses "
-							       "THEN "
-							       "j.unique_key "
-							       "END,"
-							       " unique_states "
-							       "= CASE WHEN "
-							       "NOT "
-							       "judged.loses"
-							       "  THEN "
-							       "j.unique_"
-							       "states END,"
-							       " metadata = "
-							       "CASE WHEN NOT "
-							       "judged.loses "
-							       "THEN "
-							       "j.metadata ELSE"
-							       "  CASE WHEN "
-							       "jsonb_typeof(j."
-							       "metadata) = "
-							       "'object'"
-							       "  THEN "
-							       "j.metadata "
-							       "ELSE "
-							       "'{}'::jsonb END"
-							       "  || "
-							       "'{\"unique_key_"
-							       "conflict\": "
-							       "\"scheduler_"
-							       "discarded\"}' "
-							       "END"
-							       " FROM judged "
-							       "WHERE j.id = "
-							       "judged.id "
-							       "RETURNING "
-							       "j.queue, "
-							       "j.state)"
-							       " SELECT "
-							       "count(*),"
-							       " " PG_TELL(
-								       "done",
-								       "$3") " "
-									     "F"
-									     "R"
-									     "O"
-									     "M"
-									     " "
-									     "d"
-									     "o"
-									     "n"
-									     "e"};
+	"promote",
+	LINES ","
+	      " due AS MATERIALIZED (SELECT x.id FROM line, LATERAL ("
+	      "SELECT j.id, j.scheduled_at FROM @river_job j"
+	      " WHERE j.state = line.state AND j.queue = line.queue"
+	      " AND j.priority = line.priority"
+	      " AND j.scheduled_at <= coalesce($1::timestamptz, now())"
+	      " ORDER BY j.scheduled_at, j.id LIMIT $2) x"
+	      " ORDER BY x.scheduled_at, x.id LIMIT $2),"
+	      " locked AS MATERIALIZED (SELECT j.id, j.scheduled_at, "
+	      "j.unique_key, " KEY_IS_TAKEN " AS taken FROM @river_job j"
+	      " WHERE j.id = ANY (ARRAY(SELECT id FROM due))"
+	      " AND j.state::text IN ('retryable', 'scheduled')"
+	      " AND j.scheduled_at <= coalesce($1::timestamptz, now())"
+	      " FOR UPDATE OF j SKIP LOCKED),"
+	      /* Of several with one key the first is let through. */
+	      " judged AS MATERIALIZED (SELECT id,"
+	      " taken OR (unique_key IS NOT NULL"
+	      " AND row_number() OVER (PARTITION BY unique_key, taken"
+	      " ORDER BY scheduled_at, id) > 1) AS loses FROM locked),"
+	      " done AS (UPDATE @river_job j SET"
+	      " state = CASE WHEN judged.loses THEN 'discarded'"
+	      " ELSE 'available' END::@river_job_state,"
+	      " finalized_at = CASE WHEN judged.loses"
+	      " THEN coalesce($1::timestamptz, now()) END,"
+	      " unique_key = CASE WHEN NOT judged.loses THEN j.unique_key END,"
+	      " unique_states = CASE WHEN NOT judged.loses"
+	      " THEN j.unique_states END,"
+	      " metadata = CASE WHEN NOT judged.loses THEN j.metadata ELSE"
+	      " CASE WHEN jsonb_typeof(j.metadata) = 'object'"
+	      " THEN j.metadata ELSE '{}'::jsonb END"
+	      " || '{\"unique_key_conflict\": \"scheduler_discarded\"}' END"
+	      " FROM judged WHERE j.id = judged.id"
+	      " AND j.id = ANY (ARRAY(SELECT id FROM judged))"
+	      " RETURNING j.queue, j.state)"
+	      " SELECT count(*), " TELL_OF_3 " FROM done"};
 
 /* When the first is due, by the database; INT64_MAX: there is none. */
 static weir_status
@@ -205,8 +157,8 @@ weir__pg_promote(weir_store *store, uint32_t limit, uint32_t *ret_count,
 
 /* Its turns wait for us from here on, and ours for theirs before. */
 static const struct pg_sql lock_sql = {
-	"rescue_lock", "SELECT id FROM @weir_client WHERE id = $1 AND beat = $2"
-		       " FOR UPDATE"};
+	"rescue_lock",
+	"SELECT id FROM @weir_client WHERE id = $1 AND beat = $2 FOR UPDATE"};
 
 #define POISON "h.crashes >= $4"
 #define OVER   "(" POISON " OR j.attempt >= j.max_attempts)"
@@ -215,86 +167,41 @@ static const struct pg_sql rescue_sql = {
 	"rescue",
 	"WITH held AS MATERIALIZED (SELECT j.id, c.name, 1 + coalesce(("
 	"SELECT s.crashes FROM @weir_suspect s WHERE s.job = j.id), 0)"
-	"  AS crashes FROM @weir_client c, @river_job j"
+	" AS crashes FROM @weir_client c, @river_job j"
 	" WHERE c.id = $1 AND c.beat = $2 AND j.state = 'running'"
-	" AND " PG_LAST_BY(
-		"j") " = c.name || '#' || c.id"
-		     " ORDER BY j.id LIMIT $3 FOR UPDATE OF j),"
-		     " done AS (UPDATE @river_job j SET"
-		     " state = CASE WHEN " PG_IS_CANCELLED(
-			     "j") " THEN 'cancelled'"
-				  "  WHEN " OVER " THEN 'discarded'"
-				  "  ELSE 'available' END::@river_job_state,"
-				  " finalized_at = CASE WHEN " PG_IS_CANCELLED("j") " OR " OVER "  THEN " NOW(
-					  "$5") " END,"
-						" errors = "
-						"array_append(j.errors, "
-						"jsonb_build_object('at', "
-						"to_char("
-						"coalesce(j.attempted_at, " NOW(
-							"$5") ") AT TIME ZONE "
-							      "'UTC',"
-							      " 'YYYY-MM-"
-							      "DD\"T\"HH24:MI:"
-							      "SS.US\"Z\"'), "
-							      "'attempt', "
-							      "j.attempt, "
-							      "'error',"
-							      " CASE "
-							      "WHEN " POISON
-							      " THEN 'poison: "
-							      "' || h.crashes"
-							      "  || ' workers "
-							      "have died with "
-							      "it, the last of "
-							      "them '"
-							      "  ELSE 'the "
-							      "worker is gone: "
-							      "' END || "
-							      "h.name, "
-							      "'trace', '')),"
-							      " unique_key = "
-							      "CASE WHEN "
-							      "NOT"
-							      " " PG_KEY_IS_TAKEN(
-								      "j") "  "
-									   "THE"
-									   "N "
-									   "j."
-									   "uni"
-									   "que"
-									   "_ke"
-									   "y "
-									   "END"
-									   ","
-									   " un"
-									   "iqu"
-									   "e_"
-									   "sta"
-									   "tes"
-									   " = "
-									   "CAS"
-									   "E "
-									   "WHE"
-									   "N "
-									   "NOT"
-									   " " PG_KEY_IS_TAKEN(
-										   "j") "  THEN j.unique_states END"
-											" FROM held h WHERE j.id = h.id AND j.state::text = 'running'"
-											" RETURNING j.id, j.queue, j.state, h.crashes),"
-											" suspects AS (INSERT INTO @weir_suspect (job, crashes)"
-											"  SELECT id, crashes FROM done"
-											"  ON CONFLICT (job) DO UPDATE SET crashes = excluded.crashes)"
-											" SELECT count(*), " PG_TELL(
-												"done",
-												"$6") " FROM done"};
+	" AND " LAST_BY " = c.name || '#' || c.id"
+	" ORDER BY j.id LIMIT $3 FOR UPDATE OF j),"
+	" done AS (UPDATE @river_job j SET"
+	" state = CASE WHEN " IS_CANCELLED " THEN 'cancelled'"
+	" WHEN " OVER " THEN 'discarded'"
+	" ELSE 'available' END::@river_job_state,"
+	" finalized_at = CASE WHEN " IS_CANCELLED " OR " OVER
+	" THEN coalesce($5::timestamptz, now()) END,"
+	" errors = array_append(j.errors, jsonb_build_object("
+	"'at', to_char(coalesce(j.attempted_at, $5::timestamptz, now())"
+	" AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'),"
+	" 'attempt', j.attempt,"
+	" 'error', CASE WHEN " POISON " THEN 'poison: ' || h.crashes"
+	" || ' workers have died with it, the last of them '"
+	" ELSE 'the worker is gone: ' END || h.name,"
+	" 'trace', '')),"
+	" unique_key = CASE WHEN NOT " KEY_IS_TAKEN " THEN j.unique_key END,"
+	" unique_states = CASE WHEN NOT " KEY_IS_TAKEN
+	" THEN j.unique_states END"
+	" FROM held h WHERE j.id = h.id"
+	" AND j.id = ANY (ARRAY(SELECT id FROM held))"
+	" AND j.state::text = 'running'"
+	" RETURNING j.id, j.queue, j.state, h.crashes),"
+	" suspects AS (INSERT INTO @weir_suspect (job, crashes)"
+	" SELECT id, crashes FROM done"
+	" ON CONFLICT (job) DO UPDATE SET crashes = excluded.crashes)"
+	" SELECT count(*), " TELL_OF_6 " FROM done"};
 
 static const struct pg_sql bury_sql = {
 	"rescue_bury",
-	"DELETE FROM @weir_client c WHERE c.id = $1 AND c.beat = $2"
-	" AND NOT EXISTS (SELECT 1 FROM @river_job j"
-	" WHERE j.state = 'running'"
-	" AND " PG_LAST_BY("j") " = c.name || '#' || c.id)"};
+	"DELETE FROM @weir_client c WHERE c.id = $1 AND c.beat = $2 AND NOT"
+	" EXISTS (SELECT 1 FROM @river_job j WHERE j.state = 'running' "
+	"AND " LAST_BY " = c.name || '#' || c.id)"};
 
 struct rescue {
 	int64_t client, beat;
@@ -351,20 +258,21 @@ weir__pg_rescue(weir_store *store, int64_t client, int64_t beat,
 
 static const struct pg_sql clean_sql = {
 	"clean",
-	"DELETE FROM @river_job j USING (SELECT x.id FROM unnest($1::text[],"
+	"WITH old AS MATERIALIZED (SELECT x.id FROM unnest($1::text[],"
 	" $2::bigint[]) AS s (state, keep_ms), LATERAL ("
 	"SELECT r.id FROM @river_job r"
 	" WHERE r.state = s.state::@river_job_state"
-	" AND r.finalized_at <= " NOW(
-		"$3") "  - s.keep_ms * interval '1 millisecond'"
-		      " ORDER BY r.finalized_at LIMIT $4 FOR UPDATE OF r SKIP "
-		      "LOCKED) x"
-		      " LIMIT $4) old WHERE j.id = old.id AND j.finalized_at "
-		      "IS NOT NULL"};
+	" AND r.finalized_at <= coalesce($3::timestamptz, now())"
+	" - s.keep_ms * interval '1 millisecond'"
+	" ORDER BY r.finalized_at LIMIT $4 FOR UPDATE OF r SKIP LOCKED) x"
+	" LIMIT $4)"
+	" DELETE FROM @river_job j WHERE j.id = ANY (ARRAY("
+	"SELECT id FROM old)) AND j.finalized_at IS NOT NULL"};
 
 static const struct pg_sql forget_sql = {
-	"clean_suspects", "DELETE FROM @weir_suspect s WHERE NOT EXISTS ("
-			  "SELECT 1 FROM @river_job j WHERE j.id = s.job)"};
+	"clean_suspects",
+	"DELETE FROM @weir_suspect s WHERE NOT EXISTS (SELECT 1 FROM"
+	" @river_job j WHERE j.id = s.job)"};
 
 /* Those of the states of which anything is to be deleted. */
 static void
