@@ -24,7 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* 1 ids, 2 now; of some, 3 channel */
+/* 1 ids, 2 now, 3 channel, 4 the state that they come to */
 #define NOW "coalesce($2::timestamptz, now())"
 #define IS_READY                                                  \
 	"(j.state::text = 'available' AND j.scheduled_at <= " NOW \
@@ -36,26 +36,20 @@ static const struct pg_sql look_at = {
 	"SELECT j.id, j.state::text, " IS_READY " FROM @river_job j"
 	" WHERE j.id = ANY ($1::int8[]) ORDER BY j.id FOR UPDATE OF j"};
 
-/* Will it be in the index, and is it not by now? */
-#define ENTERS(state)                                                      \
-	"coalesce(j.unique_key IS NOT NULL AND "                           \
-	"@river_job_state_in_bitmask(j.unique_states, '" state             \
-	"') AND NOT @river_job_state_in_bitmask(j.unique_states, j.state)" \
-	", false)"
+/*
+ * Those that it applies to.  Will it be in the index, in the state $4, and is
+ * it not by now?  Of several with the same key only one may enter.
+ */
+#define PICKED                                                             \
+	"WITH picked AS (SELECT j.id, e.enters AND (" PG_ROW_KEY_IS_TAKEN  \
+	" OR row_number() OVER (PARTITION BY e.enters, j.unique_key"       \
+	"  ORDER BY j.id) > 1) AS clash FROM @river_job j"                 \
+	" CROSS JOIN LATERAL (SELECT coalesce(j.unique_key IS NOT NULL"    \
+	"  AND @river_job_state_in_bitmask(j.unique_states,"               \
+	"   $4::text::@river_job_state)"                                   \
+	"  AND NOT @river_job_state_in_bitmask(j.unique_states, j.state)," \
+	"  false) AS enters) e WHERE j.id = ANY ($1::int8[]) AND "
 
-/* Those it applies to.  Of several with the same key only one may enter. */
-#define PICKED(state, where)                                                  \
-	"picked AS (SELECT j.id, e.enters AND (" PG_KEY_IS_TAKEN(             \
-		"j") " OR row_number() OVER (PARTITION BY e.enters,"          \
-		     " j.unique_key ORDER BY j.id) > 1) AS clash"             \
-		     " FROM @river_job j CROSS JOIN LATERAL (SELECT " ENTERS( \
-			     state) " AS enters) e"                           \
-				    " WHERE j.id = ANY ($1::int8[]) "         \
-				    "AND " where ")"
-
-#define OBJECT                                          \
-	"CASE WHEN jsonb_typeof(j.metadata) = 'object'" \
-	" THEN j.metadata ELSE '{}'::jsonb END"
 #define RUNS "j.state::text = 'running'"
 
 /* RFC 3339, with as many digits as it needs. */
@@ -64,133 +58,40 @@ static const struct pg_sql look_at = {
 	" 'YYYY-MM-DD\"T\"HH24:MI:SS.US'), '0'), '.') || 'Z'"
 
 static const struct pg_sql cancel_jobs = {
-	"change_cancel",
-	"WITH " PICKED(
-		"cancelled",
-		"j.state::text IN ('available', 'pending',"
-		" 'retryable', 'running', 'scheduled')") ","
-							 " done AS (UPDATE "
-							 "@river_job j SET"
-							 "  state = CASE "
-							 "WHEN " RUNS
-							 " THEN j.state ELSE "
-							 "'cancelled' END,"
-							 "  finalized_at = "
-							 "CASE WHEN " RUNS
-							 " THEN j.finalized_at"
-							 "   ELSE " NOW " END,"
-							 "  metadata = " OBJECT
-							 " || CASE WHEN " RUNS
-							 " AND"
-							 " " PG_IS_CANCELLED(
-								 "j") "   THEN "
-								      "'{}' "
-								      "ELSE "
-								      "jsonb_"
-								      "build_"
-								      "object("
-								      "'" PG_CANCEL_KEY
-								      "',"
-								      " " TIME_TEXT
-								      "   ) "
-								      "END,"
-								      "  "
-								      "unique_"
-								      "key = "
-								      "CASE "
-								      "WHEN "
-								      "p.clash "
-								      "AND "
-								      "NOT"
-								      " " RUNS
-								      "   THEN "
-								      "NULL "
-								      "ELSE "
-								      "j."
-								      "unique_"
-								      "key END,"
-								      "  "
-								      "unique_"
-								      "states "
-								      "= CASE "
-								      "WHEN "
-								      "p.clash "
-								      "AND "
-								      "NOT"
-								      " " RUNS
-								      "   THEN "
-								      "NULL "
-								      "ELSE "
-								      "j."
-								      "unique_"
-								      "states "
-								      "END"
-								      "  FROM "
-								      "picked "
-								      "p WHERE "
-								      "j.id = "
-								      "p.id "
-								      "RETURNIN"
-								      "G j.id, "
-								      "j.state,"
-								      " j."
-								      "queue)"
-								      " SELECT "
-								      "id, "
-								      "state::"
-								      "text, "
-								      "pg_"
-								      "notify($"
-								      "3::text,"
-								      "  "
-								      "'{"
-								      "\"action"
-								      "\":"
-								      "\"cancel"
-								      "\","
-								      "\"job_"
-								      "id\":' "
-								      "|| id "
-								      "|| "
-								      "',"
-								      "\"queue"
-								      "\":'"
-								      "  || "
-								      "to_json("
-								      "queue)::"
-								      "text || "
-								      "'}') "
-								      "FROM "
-								      "done"};
+	"change_cancel", PICKED
+	"j.state::text IN ('available', 'pending', 'retryable',"
+	" 'running', 'scheduled')),"
+	" done AS (UPDATE @river_job j SET"
+	"  state = CASE WHEN " RUNS " THEN j.state ELSE 'cancelled' END,"
+	"  finalized_at = CASE WHEN " RUNS " THEN j.finalized_at"
+	"   ELSE " NOW " END,"
+	"  metadata = " PG_ROW_OBJECT " || CASE WHEN " RUNS
+	"   AND " PG_ROW_IS_CANCELLED " THEN '{}' ELSE jsonb_build_object"
+	"   ('" PG_CANCEL_KEY "', " TIME_TEXT ") END,"
+	"  unique_key = CASE WHEN p.clash AND NOT " RUNS
+	"   THEN NULL ELSE j.unique_key END,"
+	"  unique_states = CASE WHEN p.clash AND NOT " RUNS
+	"   THEN NULL ELSE j.unique_states END"
+	"  FROM picked p WHERE j.id = p.id RETURNING j.id, j.state, j.queue)"
+	" SELECT id, state::text, pg_notify($3::text,"
+	"  '{\"action\":\"cancel\",\"job_id\":' || id || ',\"queue\":'"
+	"  || to_json(queue)::text || '}') FROM done"};
 
 static const struct pg_sql retry_jobs = {
 	"change_retry",
-	"WITH " PICKED(
-		"available",
-		"NOT " RUNS
-		" AND NOT " IS_READY) ","
-				      " done AS (UPDATE @river_job j SET state "
-				      "= 'available',"
-				      "  scheduled_at = " NOW
-				      ", finalized_at = NULL,"
-				      "  metadata = CASE WHEN "
-				      "jsonb_typeof(j.metadata) = 'object'"
-				      "   THEN j.metadata - '" PG_CANCEL_KEY
-				      "' ELSE j.metadata END,"
-				      "  max_attempts = "
-				      "least(j.max_attempts::int"
-				      "   + (j.attempt >= "
-				      "j.max_attempts)::int, 32767)"
-				      "  FROM picked p WHERE j.id = p.id AND "
-				      "NOT p.clash"
-				      "  RETURNING j.id, j.state, j.queue),"
-				      " forgiven AS (DELETE FROM @weir_suspect "
-				      "s USING done"
-				      "  WHERE s.job = done.id)"
-				      " SELECT id, state::text, "
-				      "pg_notify($3::text,"
-				      "  '{\"queue\":' || to_json(queue)::text "
-				      "|| '}') FROM done"};
+	PICKED "NOT " RUNS " AND NOT " IS_READY "),"
+	       " done AS (UPDATE @river_job j SET state = 'available',"
+	       "  scheduled_at = " NOW ", finalized_at = NULL,"
+	       "  metadata = CASE WHEN jsonb_typeof(j.metadata) = 'object'"
+	       "   THEN j.metadata - '" PG_CANCEL_KEY "' ELSE j.metadata END,"
+	       "  max_attempts = least(j.max_attempts::int"
+	       "   + (j.attempt >= j.max_attempts)::int, 32767)"
+	       "  FROM picked p WHERE j.id = p.id AND NOT p.clash"
+	       "  RETURNING j.id, j.state, j.queue),"
+	       " forgiven AS (DELETE FROM @weir_suspect s USING done"
+	       "  WHERE s.job = done.id)"
+	       " SELECT id, state::text, pg_notify($3::text,"
+	       "  '{\"queue\":' || to_json(queue)::text || '}') FROM done"};
 
 static const struct pg_sql delete_jobs = {
 	"change_delete", "WITH done AS (DELETE FROM @river_job j"
@@ -327,9 +228,11 @@ put_action(const struct change *change, struct pg_params *p)
 	switch (change->action) {
 	case WEIR_JOB_CANCEL:
 		put_channel(p, change->store, "river_control");
+		weir__pg_text(p, "cancelled", strlen("cancelled"));
 		return &cancel_jobs;
 	case WEIR_JOB_RETRY:
 		put_channel(p, change->store, "river_insert");
+		weir__pg_text(p, "available", strlen("available"));
 		return &retry_jobs;
 	case WEIR_JOB_DELETE:
 		return &delete_jobs;

@@ -34,4 +34,19 @@
 	" j.metadata -> '" PG_OUTPUT_KEY "', j.args, j.unique_key,"            \
 	" j.unique_states"
 
+/* Of a job j: who has attempted it last; does somebody want it cancelled? */
+#define PG_ROW_LAST_BY      "j.attempted_by[array_upper(j.attempted_by, 1)]"
+#define PG_ROW_IS_CANCELLED "(j.metadata ->> '" PG_CANCEL_KEY "') IS NOT NULL"
+/* Its metadata, or an object in its place. */
+#define PG_ROW_OBJECT                                   \
+	"CASE WHEN jsonb_typeof(j.metadata) = 'object'" \
+	" THEN j.metadata ELSE '{}'::jsonb END"
+/* Does another job hold its unique key? */
+#define PG_ROW_KEY_IS_TAKEN                                               \
+	"(j.unique_key IS NOT NULL AND EXISTS (SELECT FROM @river_job h"  \
+	" WHERE h.unique_key = j.unique_key AND h.unique_key IS NOT NULL" \
+	" AND h.unique_states IS NOT NULL"                                \
+	" AND @river_job_state_in_bitmask(h.unique_states, h.state)"      \
+	" AND h.id <> j.id))"
+
 #endif

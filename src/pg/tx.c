@@ -153,13 +153,12 @@ weir__pg_insert_tx(weir_store *store, void *db, const struct weir_draft *drafts,
 #define FENCED                                                     \
 	"j.id = $1::int8 AND j.state::text = 'running'"            \
 	" AND j.attempt = $2 AND j.attempted_at = $3::timestamptz" \
-	" AND " PG_LAST_BY("j") " = $4::text"
+	" AND " PG_ROW_LAST_BY " = $4::text"
 #define NOW "coalesce($5::timestamptz, clock_timestamp())"
 /* It need not hold its key while it runs, and may not get it now. */
-#define GIVES_UP                                                         \
-	"(" PG_KEY_IS_TAKEN("j") " AND coalesce("                        \
-				 "@river_job_state_in_bitmask(j.unique_" \
-				 "states, 'completed'), false))"
+#define GIVES_UP                                 \
+	"(" PG_ROW_KEY_IS_TAKEN " AND coalesce(" \
+	"@river_job_state_in_bitmask(j.unique_states, 'completed'), false))"
 
 static const struct pg_sql complete = {
 	"tx_complete",
@@ -168,33 +167,26 @@ static const struct pg_sql complete = {
 	"  RETURNING j.*, w.finished),"
 	" archived AS (INSERT INTO @weir_archive (id, queue, kind, attempt,"
 	"  created_at, attempted_at, finalized_at, attempted_by, output, args)"
-	"  SELECT g.id, g.queue, g.kind, g.attempt, g.created_at,"
-	"   g.attempted_at, " NOW ","
-	"   regexp_replace(" PG_LAST_BY(
-		"g") ", '#[0-9]+$', ''),"
-		     "   coalesce($6::jsonb, g.metadata -> '" PG_OUTPUT_KEY
-		     "'), g.args"
-		     "  FROM gone g WHERE g.finished = 1),"
-		     " kept AS (UPDATE @river_job j SET state = 'completed',"
-		     "  finalized_at = " NOW ","
-		     "  metadata = CASE WHEN $6::jsonb IS NULL THEN j.metadata"
-		     "   WHEN jsonb_typeof(j.metadata) = 'object'"
-		     "   THEN j.metadata || jsonb_build_object('" PG_OUTPUT_KEY
-		     "', $6)"
-		     "   ELSE jsonb_build_object('" PG_OUTPUT_KEY "', $6) END,"
-		     "  unique_key = CASE WHEN " GIVES_UP " THEN NULL"
-		     "   ELSE j.unique_key END,"
-		     "  unique_states = CASE WHEN " GIVES_UP " THEN NULL"
-		     "   ELSE j.unique_states END"
-		     "  WHERE " FENCED
-		     " AND NOT EXISTS (SELECT FROM @weir_queue w"
-		     "   WHERE w.name = j.queue AND w.finished <> 0) RETURNING "
-		     "j.id),"
-		     " done AS (SELECT id FROM gone UNION ALL SELECT id FROM "
-		     "kept),"
-		     " innocent AS (DELETE FROM @weir_suspect s USING done"
-		     "  WHERE s.job = done.id)"
-		     " SELECT count(*) FROM done"};
+	"  SELECT j.id, j.queue, j.kind, j.attempt, j.created_at,"
+	"   j.attempted_at, " NOW ", regexp_replace(" PG_ROW_LAST_BY ","
+	"   '#[0-9]+$', ''), coalesce($6::jsonb,"
+	"   j.metadata -> '" PG_OUTPUT_KEY "'), j.args"
+	"  FROM gone j WHERE j.finished = 1),"
+	" kept AS (UPDATE @river_job j SET state = 'completed',"
+	"  finalized_at = " NOW ","
+	"  metadata = CASE WHEN $6::jsonb IS NULL THEN j.metadata "
+	"ELSE " PG_ROW_OBJECT " || jsonb_build_object('" PG_OUTPUT_KEY
+	"', $6) END,"
+	"  unique_key = CASE WHEN " GIVES_UP " THEN NULL"
+	"   ELSE j.unique_key END,"
+	"  unique_states = CASE WHEN " GIVES_UP " THEN NULL"
+	"   ELSE j.unique_states END"
+	"  WHERE " FENCED " AND NOT EXISTS (SELECT FROM @weir_queue w"
+	"   WHERE w.name = j.queue AND w.finished <> 0) RETURNING j.id),"
+	" done AS (SELECT id FROM gone UNION ALL SELECT id FROM kept),"
+	" innocent AS (DELETE FROM @weir_suspect s USING done"
+	"  WHERE s.job = done.id)"
+	" SELECT count(*) FROM done"};
 
 weir_status
 weir__pg_complete_tx(weir_store *store, const struct weir_owner *owner,
