@@ -853,3 +853,119 @@ PG_TEST(retries, of_two_jobs_with_one_key_let_one_through)
 	CHECK_EQ_INT(rets[1].status, WEIR_INVAL);
 	CHECK_EQ_INT(rets[1].state, WEIR_JOB_DISCARDED);
 }
+
+/*
+ * Sessions are ended at any moment, and each job is there once.
+ */
+#define HANDS 4
+
+struct hand {
+	weir_store *store;
+	int number, count;
+	volatile bool *stop;
+	struct weir_thread thread;
+};
+
+static void
+insert_on(void *arg)
+{
+	struct hand *me = arg;
+
+	while (!*me->stop) {
+		weir_insert job = WEIR_INSERT_INIT;
+		weir_inserted ret;
+		weir_error error = {WEIR_OK, 0, ""};
+		char args[64];
+
+		snprintf(args, sizeof(args), "{\"hand\":%d,\"n\":%d}",
+			 me->number, me->count++);
+		job.kind = "work";
+		job.args = args;
+		/* What was refused is not there, and may be asked for again. */
+		for (int i = 0; i < 20; i++)
+			if (weir_store_insert(me->store, &job, 1, &ret, NULL,
+					      &error) == WEIR_OK)
+				break;
+			else
+				CHECK_EQ_INT(error.status, WEIR_SYSTEM);
+	}
+}
+
+PG_TEST(lost, at_any_moment_each_job_is_inserted_once)
+{
+	struct hand hands[HANDS];
+	weir_store *far = open_store("");
+	volatile bool stop = false;
+	int count = 0, ended = 0;
+
+	for (int i = 0; i < HANDS; i++) {
+		hands[i] = (struct hand){.store = i % 2 ? store : far,
+					 .number = i,
+					 .stop = &stop};
+		REQUIRE(weir__thread_start(&hands[i].thread, "hand", 0,
+					   insert_on, &hands[i]) == WEIR_OK);
+	}
+	for (int i = 0; i < 60; i++) {
+		usleep((useconds_t)(test_seed() >> (i % 40) & 0x7fff));
+		ended += atoi(sql("SELECT count(pg_terminate_backend(pid))"
+				  " FROM pg_stat_activity WHERE"
+				  " application_name = 'weir insert'"));
+	}
+	stop = true;
+	for (int i = 0; i < HANDS; i++) {
+		weir__thread_join(&hands[i].thread);
+		count += hands[i].count;
+	}
+	CHECK(ended > 10);
+	CHECK_EQ_INT(jobs(), count);
+	CHECK_STR(sql("SELECT count(*) FROM (SELECT DISTINCT args FROM"
+		      " river_job) a"),
+		  sql("SELECT count(*) FROM river_job"));
+	weir_store_close(far);
+}
+
+/* The same keys in another order each time. */
+static void
+insert_keys(void *arg)
+{
+	struct hand *me = arg;
+	weir_insert all[40];
+	char kinds[40][16];
+
+	for (int round = 0; round < me->count; round++) {
+		weir_error error = {WEIR_OK, 0, ""};
+
+		for (int i = 0; i < 40; i++) {
+			snprintf(kinds[i], sizeof(kinds[i]), "kind%d",
+				 round * 7 +
+					 (i * (me->number * 2 + 1) + round) %
+						 40);
+			all[i] = (weir_insert)WEIR_INSERT_INIT;
+			all[i].kind = kinds[i];
+			all[i].unique = WEIR_UNIQUE_KIND;
+		}
+		CHECK_MSG(weir_store_insert(me->store, all, 40, NULL, NULL,
+					    &error) == WEIR_OK,
+			  "%s", error.message);
+	}
+}
+
+PG_TEST(inserted, jobs_with_the_same_keys_do_not_wait_in_a_circle)
+{
+	struct hand hands[HANDS];
+
+	for (int i = 0; i < HANDS; i++) {
+		hands[i] = (struct hand){
+			.store = open_store(""), .number = i, .count = 50};
+		REQUIRE(weir__thread_start(&hands[i].thread, "hand", 0,
+					   insert_keys, &hands[i]) == WEIR_OK);
+	}
+	for (int i = 0; i < HANDS; i++) {
+		weir__thread_join(&hands[i].thread);
+		weir_store_close(hands[i].store);
+	}
+	CHECK_EQ_INT(jobs(), 49 * 7 + 40);
+	CHECK_STR(sql("SELECT deadlocks FROM pg_stat_database"
+		      " WHERE datname = current_database()"),
+		  "0");
+}
