@@ -113,7 +113,9 @@ ignore_notice(void *user, const char *message)
 
 /*
  * What holds for all our sessions.  Plans: the statements know their index,
- * and a planner without fresh statistics must not think otherwise.
+ * and a planner without fresh statistics must not think otherwise.  What it may
+ * not choose it prices so high that it would compile such a plan first, which
+ * takes longer than to run it.
  */
 static const char set_up[] =
 	"SET client_encoding = 'UTF8';"
@@ -122,6 +124,7 @@ static const char set_up[] =
 	"SET enable_seqscan = off;"
 	"SET enable_bitmapscan = off;"
 	"SET plan_cache_mode = force_generic_plan;"
+	"SET jit = off;"
 	"SET idle_in_transaction_session_timeout = '30s';"
 	"SET lock_timeout = '10s'";
 
@@ -129,21 +132,21 @@ PGconn *
 weir__pg_connect(struct weir_pg *store, const char *what, weir_error *reterr)
 {
 	char name[32];
-	const char *const keys[] = {"dbname",
-				    "fallback_application_name",
+	/* What is behind wins, and dbname may be a whole conninfo. */
+	const char *const keys[] = {"fallback_application_name",
 				    "connect_timeout",
 				    "keepalives_idle",
 				    "keepalives_interval",
 				    "keepalives_count",
 				    "tcp_user_timeout",
+				    "dbname",
 				    NULL};
 	const char *const values[] = {
-		store->conninfo, name, "10", "5", "5", "3", "15000", NULL};
+		name, "10", "5", "5", "3", "15000", store->conninfo, NULL};
 	PGresult *result;
 	PGconn *pg;
 
 	snprintf(name, sizeof(name), "weir %s", what);
-	/* dbname may be a whole conninfo, which wins over what is behind it. */
 	pg = PQconnectdbParams(keys, values, 1);
 	if (!pg || PQstatus(pg) != CONNECTION_OK) {
 		(void)weir__pg_failed(pg, NULL, reterr);
