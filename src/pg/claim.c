@@ -76,14 +76,15 @@ enum {
 #define TELL     "CASE WHEN $8 AND c.id IS NOT NULL THEN set_config('weir.turn', '"
 #define TELL_END "', true) END"
 
+/* OFFSET 0 has each suspect looked up, and no join made of it. */
 static const struct pg_sql claim_sql = {
 	"claim", WANTS_UNLESS
 	"'suspect'" WANTS_END
 	" picked AS MATERIALIZED (SELECT x.id FROM w, LATERAL ("
 	"SELECT j.id FROM @river_job j WHERE j.state = 'available'"
 	" AND j.queue = w.queue AND " IS_DUE " AND " KIND_FITS
-	" AND NOT EXISTS (SELECT 1 FROM @weir_suspect s WHERE s.job = "
-	"j.id) " IN_ORDER
+	" AND NOT EXISTS (SELECT 1 FROM @weir_suspect s"
+	" WHERE s.job = j.id OFFSET 0) " IN_ORDER
 	" LIMIT w.most FOR UPDATE OF j SKIP LOCKED) x)," CLAIMED
 	" SELECT c.*, x.suspects, " TELL "some" TELL_END
 	" FROM (SELECT EXISTS (SELECT 1 FROM @weir_suspect s, LATERAL ("
