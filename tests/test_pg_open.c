@@ -716,7 +716,7 @@ PG_TEST(migrations, are_waited_for_by_who_only_opens)
  */
 PG_TEST(stores, that_are_read_only_cannot_write)
 {
-	struct pg_conn *conn;
+	struct pg_link *conn;
 	weir_error error = {WEIR_OK, 0, ""};
 	weir_store *store;
 

@@ -240,11 +240,11 @@ put_action(const struct change *change, struct pg_params *p)
 	weir_bug("no such action");
 }
 
-static weir_status change_once(struct change *change, struct pg_conn *conn,
+static weir_status change_once(struct change *change, struct pg_link *conn,
 			       weir_error *reterr) WEIR_REQUIRES(conn->mu);
 
 static weir_status
-change_once(struct change *change, struct pg_conn *conn, weir_error *reterr)
+change_once(struct change *change, struct pg_link *conn, weir_error *reterr)
 {
 	PGresult *results[2] = {NULL, NULL};
 	struct pg_params p = {0}, q = {0};
@@ -267,11 +267,11 @@ change_once(struct change *change, struct pg_conn *conn, weir_error *reterr)
 	return status;
 }
 
-static weir_status change_all(struct change *change, struct pg_conn *conn,
+static weir_status change_all(struct change *change, struct pg_link *conn,
 			      weir_error *reterr) WEIR_REQUIRES(conn->mu);
 
 static weir_status
-change_all(struct change *change, struct pg_conn *conn, weir_error *reterr)
+change_all(struct change *change, struct pg_link *conn, weir_error *reterr)
 {
 	weir_status status = WEIR_OK;
 
@@ -289,7 +289,7 @@ weir__pg_change(weir_store *store, weir_job_action action, const int64_t *ids,
 		size_t count, weir_job_changed *rets, weir_ctx *ctx,
 		weir_error *reterr)
 {
-	struct pg_conn *conn = &weir__pg_of(store)->admin;
+	struct pg_link *conn = &weir__pg_of(store)->admin;
 	struct change change = {.store = weir__pg_of(store),
 				.action = action,
 				.ids = ids,

@@ -62,15 +62,15 @@ static const struct pg_sql clients_sql = {
 	" held.by = c.name || '#' || c.id ORDER BY c.id"};
 
 /* Helpers that need the lock; clang checks that whoever calls them has it. */
-static size_t send_release(struct pg_conn *conn, struct pg_params *p,
+static size_t send_release(struct pg_link *conn, struct pg_params *p,
 			   const struct weir_owner *owner)
 	WEIR_REQUIRES(conn->mu);
-static void send_add(struct pg_conn *conn, struct pg_params *p,
+static void send_add(struct pg_link *conn, struct pg_params *p,
 		     const struct weir_owner *owner) WEIR_REQUIRES(conn->mu);
 
 /* What it has goes back, and it is no more; so many statements. */
 static size_t
-send_release(struct pg_conn *conn, struct pg_params *p,
+send_release(struct pg_link *conn, struct pg_params *p,
 	     const struct weir_owner *owner)
 {
 	char text[PG_OWNER_MAX];
@@ -91,7 +91,7 @@ send_release(struct pg_conn *conn, struct pg_params *p,
 }
 
 static void
-send_add(struct pg_conn *conn, struct pg_params *p,
+send_add(struct pg_link *conn, struct pg_params *p,
 	 const struct weir_owner *owner)
 {
 	char machine[WEIR_MACHINE_MAX];
@@ -112,7 +112,7 @@ send_add(struct pg_conn *conn, struct pg_params *p,
 weir_status
 weir__pg_enlist(weir_store *store, struct weir_owner *owner, weir_error *reterr)
 {
-	struct pg_conn *conn = &weir__pg_of(store)->work;
+	struct pg_link *conn = &weir__pg_of(store)->work;
 	PGresult *results[4] = {NULL};
 	struct pg_params p = {0};
 	weir_status status;
@@ -141,7 +141,7 @@ weir__pg_enlist(weir_store *store, struct weir_owner *owner, weir_error *reterr)
 weir_status
 weir__pg_leave(weir_store *store, struct weir_owner *owner, weir_error *reterr)
 {
-	struct pg_conn *conn = &weir__pg_of(store)->work;
+	struct pg_link *conn = &weir__pg_of(store)->work;
 	PGresult *results[3] = {NULL};
 	struct pg_params p = {0};
 	weir_status status;

@@ -29,20 +29,20 @@
 #define ANSWER_NS (30 * WEIR_S)
 
 /* Helpers that need the lock; clang checks that whoever calls them has it. */
-static weir_status lost(struct pg_conn *conn, weir_error *reterr)
+static weir_status lost(struct pg_link *conn, weir_error *reterr)
 	WEIR_REQUIRES(conn->mu);
-static void forget_prepared(struct pg_conn *conn) WEIR_REQUIRES(conn->mu);
+static void forget_prepared(struct pg_link *conn) WEIR_REQUIRES(conn->mu);
 
 void
-weir__pg_conn_init(struct pg_conn *conn, struct weir_pg *store,
+weir__pg_conn_init(struct pg_link *conn, struct weir_pg *store,
 		   const char *what)
 {
-	*conn = (struct pg_conn){.store = store, .what = what};
+	*conn = (struct pg_link){.store = store, .what = what};
 	weir__mutex_init(&conn->mu);
 }
 
 void
-weir__pg_conn_fini(struct pg_conn *conn)
+weir__pg_conn_fini(struct pg_link *conn)
 {
 	weir__mutex_lock(&conn->mu);
 	weir__pg_disconnect(conn);
@@ -51,7 +51,7 @@ weir__pg_conn_fini(struct pg_conn *conn)
 }
 
 void
-weir__pg_disconnect(struct pg_conn *conn)
+weir__pg_disconnect(struct pg_link *conn)
 {
 	PQfinish(conn->pg);
 	conn->pg = NULL;
@@ -165,7 +165,7 @@ weir__pg_connect(struct weir_pg *store, const char *what, weir_error *reterr)
 }
 
 weir_status
-weir__pg_ready(struct pg_conn *conn, weir_error *reterr)
+weir__pg_ready(struct pg_link *conn, weir_error *reterr)
 {
 	if (conn->pg && PQstatus(conn->pg) != CONNECTION_OK)
 		weir__pg_disconnect(conn);
@@ -196,7 +196,7 @@ put_text(struct weir_buf *buf, const struct weir_pg *store, const char *text)
 }
 
 static bool
-is_prepared(const struct pg_conn *conn, const struct pg_sql *sql)
+is_prepared(const struct pg_link *conn, const struct pg_sql *sql)
 {
 	for (size_t i = 0; i < conn->prepared_count; i++)
 		if (conn->prepared[i] == sql)
@@ -205,7 +205,7 @@ is_prepared(const struct pg_conn *conn, const struct pg_sql *sql)
 }
 
 static void
-note_sent(struct pg_conn *conn, bool is_preparation)
+note_sent(struct pg_link *conn, bool is_preparation)
 {
 	weir_assert(conn->sent_count < sizeof(conn->is_preparation) /
 					       sizeof(conn->is_preparation[0]));
@@ -214,7 +214,7 @@ note_sent(struct pg_conn *conn, bool is_preparation)
 }
 
 static bool
-prepare(struct pg_conn *conn, const struct pg_sql *sql,
+prepare(struct pg_link *conn, const struct pg_sql *sql,
 	const struct pg_params *p)
 {
 	struct weir_buf text = {0};
@@ -232,7 +232,7 @@ prepare(struct pg_conn *conn, const struct pg_sql *sql,
 }
 
 void
-weir__pg_send(struct pg_conn *conn, const struct pg_sql *sql,
+weir__pg_send(struct pg_link *conn, const struct pg_sql *sql,
 	      const struct pg_params *p)
 {
 	const char *values[PG_PARAMS_MAX];
@@ -259,7 +259,7 @@ weir__pg_send(struct pg_conn *conn, const struct pg_sql *sql,
 
 /* Wait until libpq can go on.  False: it took too long, or failed. */
 static bool
-wait_for(struct pg_conn *conn, bool to_write, int64_t deadline_ns)
+wait_for(struct pg_link *conn, bool to_write, int64_t deadline_ns)
 {
 	struct pollfd fd = {.fd = PQsocket(conn->pg), .events = POLLIN};
 	int64_t left_ns = deadline_ns - weir_now_ns();
@@ -276,7 +276,7 @@ wait_for(struct pg_conn *conn, bool to_write, int64_t deadline_ns)
 }
 
 static bool
-flush(struct pg_conn *conn, int64_t deadline_ns)
+flush(struct pg_link *conn, int64_t deadline_ns)
 {
 	int left;
 
@@ -288,7 +288,7 @@ flush(struct pg_conn *conn, int64_t deadline_ns)
 
 /* The next result.  NULL between statements; false: the connection is lost. */
 static bool
-next_result(struct pg_conn *conn, int64_t deadline_ns, PGresult **ret)
+next_result(struct pg_link *conn, int64_t deadline_ns, PGresult **ret)
 {
 	while (PQisBusy(conn->pg))
 		if (!flush(conn, deadline_ns) ||
@@ -300,7 +300,7 @@ next_result(struct pg_conn *conn, int64_t deadline_ns, PGresult **ret)
 
 /* One statement's: its result, which may be an error, and the NULL behind. */
 static bool
-take_result(struct pg_conn *conn, int64_t deadline_ns, PGresult **ret)
+take_result(struct pg_link *conn, int64_t deadline_ns, PGresult **ret)
 {
 	PGresult *end = NULL;
 
@@ -326,7 +326,7 @@ is_fine(const PGresult *result)
  * that of the first which failed: all behind it are only skipped.
  */
 static bool
-take_results(struct pg_conn *conn, int64_t deadline_ns, PGresult **rets,
+take_results(struct pg_link *conn, int64_t deadline_ns, PGresult **rets,
 	     weir_status *ret_status, weir_error *reterr)
 {
 	size_t at = 0;
@@ -350,7 +350,7 @@ take_results(struct pg_conn *conn, int64_t deadline_ns, PGresult **rets,
 
 /* The one that says that the transaction is over. */
 static bool
-take_sync(struct pg_conn *conn, int64_t deadline_ns, weir_status *ret_status,
+take_sync(struct pg_link *conn, int64_t deadline_ns, weir_status *ret_status,
 	  weir_error *reterr)
 {
 	PGresult *result = NULL;
@@ -371,7 +371,7 @@ take_sync(struct pg_conn *conn, int64_t deadline_ns, weir_status *ret_status,
 }
 
 static weir_status
-lost(struct pg_conn *conn, weir_error *reterr)
+lost(struct pg_link *conn, weir_error *reterr)
 {
 	weir_status status = weir__pg_failed(conn->pg, NULL, reterr);
 
@@ -382,7 +382,7 @@ lost(struct pg_conn *conn, weir_error *reterr)
 
 /* A statement that was to be prepared may not be. */
 static void
-forget_prepared(struct pg_conn *conn)
+forget_prepared(struct pg_link *conn)
 {
 	for (size_t i = 0; i < conn->sent_count; i++)
 		if (conn->is_preparation[i]) {
@@ -392,7 +392,7 @@ forget_prepared(struct pg_conn *conn)
 }
 
 weir_status
-weir__pg_sync(struct pg_conn *conn, PGresult **rets, weir_error *reterr)
+weir__pg_sync(struct pg_link *conn, PGresult **rets, weir_error *reterr)
 {
 	int64_t deadline_ns = weir_now_ns() + conn->store->busy_ns + ANSWER_NS;
 	weir_status status = WEIR_OK;
@@ -422,7 +422,7 @@ weir__pg_sync(struct pg_conn *conn, PGresult **rets, weir_error *reterr)
 }
 
 weir_status
-weir__pg_query(struct pg_conn *conn, const struct pg_sql *sql,
+weir__pg_query(struct pg_link *conn, const struct pg_sql *sql,
 	       const struct pg_params *p, PGresult **ret, weir_error *reterr)
 {
 	PGresult *result = NULL;
@@ -438,7 +438,7 @@ weir__pg_query(struct pg_conn *conn, const struct pg_sql *sql,
 }
 
 weir_status
-weir__pg_ask(struct pg_conn *conn, const struct pg_sql *sql,
+weir__pg_ask(struct pg_link *conn, const struct pg_sql *sql,
 	     const struct pg_params *p, PGresult **ret, weir_error *reterr)
 {
 	weir_status status;
@@ -453,7 +453,7 @@ weir__pg_ask(struct pg_conn *conn, const struct pg_sql *sql,
 
 /* Outside of the pipeline, which takes one statement at a time. */
 weir_status
-weir__pg_run(struct pg_conn *conn, const char *text, weir_error *reterr)
+weir__pg_run(struct pg_link *conn, const char *text, weir_error *reterr)
 {
 	struct weir_buf full = {0};
 	weir_status status = WEIR_OK;

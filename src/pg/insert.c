@@ -493,7 +493,7 @@ weir__pg_rows_take(struct pg_rows *rows, PGresult *const *results)
 }
 
 weir_status
-weir__pg_rows_send(struct pg_conn *conn, struct pg_rows *rows,
+weir__pg_rows_send(struct pg_link *conn, struct pg_rows *rows,
 		   weir_error *reterr)
 {
 	PGresult *results[PG_SENT_MAX] = {NULL};
@@ -520,7 +520,7 @@ weir__pg_rows_send(struct pg_conn *conn, struct pg_rows *rows,
 }
 
 void
-weir__pg_rollback(struct pg_conn *conn)
+weir__pg_rollback(struct pg_link *conn)
 {
 	struct pg_params none = {0};
 	weir_error error;
@@ -538,7 +538,7 @@ static const struct pg_sql notify_insert = {
 	" || '}')"};
 
 void
-weir__pg_notify_insert(struct pg_conn *conn, const char *queue)
+weir__pg_notify_insert(struct pg_link *conn, const char *queue)
 {
 	struct pg_params p = {0};
 

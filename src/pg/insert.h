@@ -65,7 +65,7 @@ const struct pg_sql *weir__pg_rows_next(struct pg_rows *rows);
 bool weir__pg_rows_take(struct pg_rows *rows, PGresult *const *results);
 
 /* On a connection that has a transaction begun, or in the pipeline of one. */
-WEIR_NODISCARD weir_status weir__pg_rows_send(struct pg_conn *conn,
+WEIR_NODISCARD weir_status weir__pg_rows_send(struct pg_link *conn,
 					      struct pg_rows *rows,
 					      weir_error *reterr)
 	WEIR_REQUIRES(conn->mu);
@@ -74,13 +74,13 @@ WEIR_NODISCARD weir_status weir__pg_rows_send(struct pg_conn *conn,
  * Commit the transaction that they were sent in.  If it is not OK and
  * conn->lost, nothing was inserted and another try is worth it.
  */
-WEIR_NODISCARD weir_status weir__pg_rows_commit(struct pg_conn *conn,
+WEIR_NODISCARD weir_status weir__pg_rows_commit(struct pg_link *conn,
 						const struct pg_rows *rows,
 						weir_error *reterr)
 	WEIR_REQUIRES(conn->mu);
 
 /* The three that a transaction over several round trips needs. */
 extern const struct pg_sql weir__pg_begin_sql, weir__pg_commit_sql;
-void weir__pg_rollback(struct pg_conn *conn) WEIR_REQUIRES(conn->mu);
+void weir__pg_rollback(struct pg_link *conn) WEIR_REQUIRES(conn->mu);
 
 #endif

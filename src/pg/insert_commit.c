@@ -87,12 +87,12 @@ outcome_of(PGresult *const results[2])
 	return NOT_KNOWN;
 }
 
-static enum outcome ask_outcome(struct pg_conn *conn,
+static enum outcome ask_outcome(struct pg_link *conn,
 				const struct pg_rows *rows)
 	WEIR_REQUIRES(conn->mu);
 
 static enum outcome
-ask_outcome(struct pg_conn *conn, const struct pg_rows *rows)
+ask_outcome(struct pg_link *conn, const struct pg_rows *rows)
 {
 	struct pg_params p = {0}, q = {0};
 	PGresult *results[2] = {NULL, NULL};
@@ -121,11 +121,11 @@ ask_outcome(struct pg_conn *conn, const struct pg_rows *rows)
  * The connection was lost with the COMMIT.  Until the database is there again
  * or for as long as it may be busy, and a little.
  */
-static weir_status settle(struct pg_conn *conn, const struct pg_rows *rows,
+static weir_status settle(struct pg_link *conn, const struct pg_rows *rows,
 			  weir_error *reterr) WEIR_REQUIRES(conn->mu);
 
 static weir_status
-settle(struct pg_conn *conn, const struct pg_rows *rows, weir_error *reterr)
+settle(struct pg_link *conn, const struct pg_rows *rows, weir_error *reterr)
 {
 	int64_t deadline_ns =
 		weir_now_ns() + conn->store->busy_ns + 20 * WEIR_S;
@@ -156,7 +156,7 @@ settle(struct pg_conn *conn, const struct pg_rows *rows, weir_error *reterr)
 }
 
 weir_status
-weir__pg_rows_commit(struct pg_conn *conn, const struct pg_rows *rows,
+weir__pg_rows_commit(struct pg_link *conn, const struct pg_rows *rows,
 		     weir_error *reterr)
 {
 	struct pg_params none = {0};

@@ -129,11 +129,11 @@ note_known(struct pg_inserts *inserts, const struct pg_rows *rows)
 }
 
 /* Once.  conn->lost: it was not committed, and is worth another try. */
-static weir_status insert_once(struct pg_conn *conn, struct pg_rows *rows,
+static weir_status insert_once(struct pg_link *conn, struct pg_rows *rows,
 			       weir_error *reterr) WEIR_REQUIRES(conn->mu);
 
 static weir_status
-insert_once(struct pg_conn *conn, struct pg_rows *rows, weir_error *reterr)
+insert_once(struct pg_link *conn, struct pg_rows *rows, weir_error *reterr)
 {
 	struct pg_params none = {0};
 	weir_status status = weir__pg_ready(conn, reterr);
@@ -164,11 +164,11 @@ rewind_rows(struct pg_rows *rows)
  * A connection that was idle may be gone without anybody having noticed, and
  * two that insert the same keys may be in each other's way.
  */
-static weir_status insert_rows(struct pg_conn *conn, struct pg_rows *rows,
+static weir_status insert_rows(struct pg_link *conn, struct pg_rows *rows,
 			       weir_error *reterr) WEIR_REQUIRES(conn->mu);
 
 static weir_status
-insert_rows(struct pg_conn *conn, struct pg_rows *rows, weir_error *reterr)
+insert_rows(struct pg_link *conn, struct pg_rows *rows, weir_error *reterr)
 {
 	weir_status status = WEIR_OK;
 

@@ -72,36 +72,36 @@ static const struct pg_sql schema_sql = {
 	"SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)"};
 
 /* Helpers that need the lock; clang checks that whoever calls them has it. */
-static weir_status find(struct pg_conn *conn, struct found *ret,
+static weir_status find(struct pg_link *conn, struct found *ret,
 			weir_error *reterr) WEIR_REQUIRES(conn->mu);
-static weir_status find_rows(struct pg_conn *conn, bool has_lines,
+static weir_status find_rows(struct pg_link *conn, bool has_lines,
 			     struct pg_versions *ret, weir_error *reterr)
 	WEIR_REQUIRES(conn->mu);
-static weir_status lock(struct pg_conn *conn, const struct pg_sql *sql,
+static weir_status lock(struct pg_link *conn, const struct pg_sql *sql,
 			weir_error *reterr) WEIR_REQUIRES(conn->mu);
-static weir_status need_schema(struct pg_conn *conn, weir_error *reterr)
+static weir_status need_schema(struct pg_link *conn, weir_error *reterr)
 	WEIR_REQUIRES(conn->mu);
-static weir_status run_step(struct pg_conn *conn, const char *text,
+static weir_status run_step(struct pg_link *conn, const char *text,
 			    const char *note, weir_error *reterr)
 	WEIR_REQUIRES(conn->mu);
-static weir_status river_step(struct pg_conn *conn, int from, int to,
+static weir_status river_step(struct pg_link *conn, int from, int to,
 			      weir_error *reterr) WEIR_REQUIRES(conn->mu);
-static weir_status our_step(struct pg_conn *conn, int from, int to,
+static weir_status our_step(struct pg_link *conn, int from, int to,
 			    bool has_table, weir_error *reterr)
 	WEIR_REQUIRES(conn->mu);
-static weir_status migrate_river(struct pg_conn *conn, struct found *found,
+static weir_status migrate_river(struct pg_link *conn, struct found *found,
 				 int target, weir_error *reterr)
 	WEIR_REQUIRES(conn->mu);
-static weir_status migrate_ours(struct pg_conn *conn, struct found *found,
+static weir_status migrate_ours(struct pg_link *conn, struct found *found,
 				int target, weir_error *reterr)
 	WEIR_REQUIRES(conn->mu);
-static weir_status migrate_all(struct pg_conn *conn, int river, int ours,
+static weir_status migrate_all(struct pg_link *conn, int river, int ours,
 			       weir_error *reterr) WEIR_REQUIRES(conn->mu);
-static weir_status find_settled(struct pg_conn *conn, struct found *ret,
+static weir_status find_settled(struct pg_link *conn, struct found *ret,
 				weir_error *reterr) WEIR_REQUIRES(conn->mu);
 
 static weir_status
-find_rows(struct pg_conn *conn, bool has_lines, struct pg_versions *ret,
+find_rows(struct pg_link *conn, bool has_lines, struct pg_versions *ret,
 	  weir_error *reterr)
 {
 	struct pg_params p = {0};
@@ -125,7 +125,7 @@ find_rows(struct pg_conn *conn, bool has_lines, struct pg_versions *ret,
 }
 
 static weir_status
-find(struct pg_conn *conn, struct found *ret, weir_error *reterr)
+find(struct pg_link *conn, struct found *ret, weir_error *reterr)
 {
 	struct pg_params p = {0};
 	PGresult *result = NULL;
@@ -150,7 +150,7 @@ find(struct pg_conn *conn, struct found *ret, weir_error *reterr)
 }
 
 static weir_status
-lock(struct pg_conn *conn, const struct pg_sql *sql, weir_error *reterr)
+lock(struct pg_link *conn, const struct pg_sql *sql, weir_error *reterr)
 {
 	const char *schema = conn->store->schema;
 	struct pg_params p = {0};
@@ -173,7 +173,7 @@ is_settled(const struct pg_versions *v)
 
 /* If somebody may be in the midst of migrating, wait for the end of it. */
 static weir_status
-find_settled(struct pg_conn *conn, struct found *ret, weir_error *reterr)
+find_settled(struct pg_link *conn, struct found *ret, weir_error *reterr)
 {
 	weir_status status = weir__pg_ready(conn, reterr);
 
@@ -193,7 +193,7 @@ weir_status
 weir__pg_versions(struct weir_pg *store, struct pg_versions *ret,
 		  weir_error *reterr)
 {
-	struct pg_conn *conn = &store->admin;
+	struct pg_link *conn = &store->admin;
 	struct found found;
 	weir_status status;
 
@@ -207,7 +207,7 @@ weir__pg_versions(struct weir_pg *store, struct pg_versions *ret,
 
 /* Not IF NOT EXISTS, which wants the right to make one though it is there. */
 static weir_status
-need_schema(struct pg_conn *conn, weir_error *reterr)
+need_schema(struct pg_link *conn, weir_error *reterr)
 {
 	const char *schema = conn->store->schema;
 	struct pg_params p = {0};
@@ -238,7 +238,7 @@ need_schema(struct pg_conn *conn, weir_error *reterr)
 static const char begin[] = "BEGIN; SET LOCAL enable_seqscan = on;";
 
 static weir_status
-run_step(struct pg_conn *conn, const char *text, const char *note,
+run_step(struct pg_link *conn, const char *text, const char *note,
 	 weir_error *reterr)
 {
 	struct weir_buf all = {0};
@@ -258,7 +258,7 @@ run_step(struct pg_conn *conn, const char *text, const char *note,
 
 /* From a version to the next or the one before. */
 static weir_status
-river_step(struct pg_conn *conn, int from, int to, weir_error *reterr)
+river_step(struct pg_link *conn, int from, int to, weir_error *reterr)
 {
 	bool is_up = to > from;
 	char note[120] = "";
@@ -284,7 +284,7 @@ river_step(struct pg_conn *conn, int from, int to, weir_error *reterr)
 }
 
 static weir_status
-our_step(struct pg_conn *conn, int from, int to, bool has_table,
+our_step(struct pg_link *conn, int from, int to, bool has_table,
 	 weir_error *reterr)
 {
 	bool is_up = to > from;
@@ -309,7 +309,7 @@ our_step(struct pg_conn *conn, int from, int to, bool has_table,
 }
 
 static weir_status
-migrate_river(struct pg_conn *conn, struct found *found, int target,
+migrate_river(struct pg_link *conn, struct found *found, int target,
 	      weir_error *reterr)
 {
 	struct pg_versions *v = &found->versions;
@@ -336,7 +336,7 @@ migrate_river(struct pg_conn *conn, struct found *found, int target,
 }
 
 static weir_status
-migrate_ours(struct pg_conn *conn, struct found *found, int target,
+migrate_ours(struct pg_link *conn, struct found *found, int target,
 	     weir_error *reterr)
 {
 	int *at = &found->versions.ours;
@@ -352,7 +352,7 @@ migrate_ours(struct pg_conn *conn, struct found *found, int target,
 }
 
 static weir_status
-migrate_all(struct pg_conn *conn, int river, int ours, weir_error *reterr)
+migrate_all(struct pg_link *conn, int river, int ours, weir_error *reterr)
 {
 	struct found found;
 	weir_status status = find(conn, &found, reterr);
@@ -377,7 +377,7 @@ migrate_all(struct pg_conn *conn, int river, int ours, weir_error *reterr)
 weir_status
 weir__pg_migrate(struct weir_pg *store, int river, int ours, weir_error *reterr)
 {
-	struct pg_conn *conn = &store->admin;
+	struct pg_link *conn = &store->admin;
 	weir_status status;
 
 	weir_assert(river >= 0 && river <= PG_SCHEMA_VERSION);

@@ -338,7 +338,7 @@ check_server(PGconn *pg, weir_error *reterr)
 static weir_status
 connect_first(struct weir_pg *store, weir_error *reterr)
 {
-	struct pg_conn *conn = &store->admin;
+	struct pg_link *conn = &store->admin;
 	weir_status status;
 
 	weir__mutex_lock(&conn->mu);

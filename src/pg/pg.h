@@ -117,7 +117,7 @@ struct pg_sql {
 
 struct weir_pg;
 
-struct pg_conn {
+struct pg_link {
 	/* fixed at creation */
 	struct weir_pg *store;
 	const char *what; /* "work", for application_name */
@@ -145,7 +145,7 @@ struct weir_pg {
 	char channel_prefix[2 * PG_SCHEMA_MAX + 4]; /* "schema." */
 	bool has_clock; /* the caller's clock, for tests */
 	int64_t busy_ns;
-	struct pg_conn work, insert, admin;
+	struct pg_link work, insert, admin;
 	struct pg_listener *listener; /* listen.c */
 	struct pg_inserts *inserts;   /* insert.c: those that wait */
 
@@ -159,25 +159,25 @@ weir__pg_of(weir_store *store)
 	return (struct weir_pg *)store;
 }
 
-void weir__pg_conn_init(struct pg_conn *conn, struct weir_pg *store,
+void weir__pg_conn_init(struct pg_link *conn, struct weir_pg *store,
 			const char *what);
-void weir__pg_conn_fini(struct pg_conn *conn);
+void weir__pg_conn_fini(struct pg_link *conn);
 
 /*
  * Connect if there is no connection.  OK, or SYSTEM (it cannot be made just
  * now, and why), NOMEM.
  */
-WEIR_NODISCARD weir_status weir__pg_ready(struct pg_conn *conn,
+WEIR_NODISCARD weir_status weir__pg_ready(struct pg_link *conn,
 					  weir_error *reterr)
 	WEIR_REQUIRES(conn->mu);
-void weir__pg_disconnect(struct pg_conn *conn) WEIR_REQUIRES(conn->mu);
+void weir__pg_disconnect(struct pg_link *conn) WEIR_REQUIRES(conn->mu);
 
 /* A connection of the room's kind, blocking, set up; NULL and *reterr. */
 PGconn *weir__pg_connect(struct weir_pg *store, const char *what,
 			 weir_error *reterr);
 
 /* Queue a statement.  What fails is told by the sync. */
-void weir__pg_send(struct pg_conn *conn, const struct pg_sql *sql,
+void weir__pg_send(struct pg_link *conn, const struct pg_sql *sql,
 		   const struct pg_params *p) WEIR_REQUIRES(conn->mu);
 
 /*
@@ -185,25 +185,25 @@ void weir__pg_send(struct pg_conn *conn, const struct pg_sql *sql,
  * rets has a place for each statement, in order; with OK the results are the
  * caller's to PQclear(), else all are NULL.  40001 and 40P01 are BUSY.
  */
-WEIR_NODISCARD weir_status weir__pg_sync(struct pg_conn *conn, PGresult **rets,
+WEIR_NODISCARD weir_status weir__pg_sync(struct pg_link *conn, PGresult **rets,
 					 weir_error *reterr)
 	WEIR_REQUIRES(conn->mu);
 
 /* One statement, in a transaction of its own; ret may be NULL. */
-WEIR_NODISCARD weir_status weir__pg_query(struct pg_conn *conn,
+WEIR_NODISCARD weir_status weir__pg_query(struct pg_link *conn,
 					  const struct pg_sql *sql,
 					  const struct pg_params *p,
 					  PGresult **ret, weir_error *reterr)
 	WEIR_REQUIRES(conn->mu);
 
 /* The same with the connection taken and given back. */
-WEIR_NODISCARD weir_status weir__pg_ask(struct pg_conn *conn,
+WEIR_NODISCARD weir_status weir__pg_ask(struct pg_link *conn,
 					const struct pg_sql *sql,
 					const struct pg_params *p,
 					PGresult **ret, weir_error *reterr);
 
 /* Text with several statements and no parameters: migrations. */
-WEIR_NODISCARD weir_status weir__pg_run(struct pg_conn *conn, const char *text,
+WEIR_NODISCARD weir_status weir__pg_run(struct pg_link *conn, const char *text,
 					weir_error *reterr)
 	WEIR_REQUIRES(conn->mu);
 
@@ -322,7 +322,7 @@ bool weir__pg_inserts_new(struct weir_pg *store);
 void weir__pg_inserts_free(struct weir_pg *store);
 
 /* Notify, inside the transaction that the statements before it are in. */
-void weir__pg_notify_insert(struct pg_conn *conn, const char *queue)
+void weir__pg_notify_insert(struct pg_link *conn, const char *queue)
 	WEIR_REQUIRES(conn->mu);
 
 #endif

@@ -174,7 +174,7 @@ static weir_status
 set_policy(struct weir_pg *store, const char *queue, int finished,
 	   weir_error *reterr)
 {
-	struct pg_conn *conn = &store->admin;
+	struct pg_link *conn = &store->admin;
 	PGresult *results[2] = {NULL, NULL};
 	struct pg_params p = {0}, q = {0};
 	bool keep = finished == WEIR_FINISHED_KEEP;

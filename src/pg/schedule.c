@@ -88,7 +88,7 @@ ask_and_tell(struct weir_pg *store, const struct pg_sql *sql,
 	     const struct pg_params *p, const char *queue,
 	     uint64_t *ret_changed, weir_error *reterr)
 {
-	struct pg_conn *conn = &store->admin;
+	struct pg_link *conn = &store->admin;
 	PGresult *results[2] = {NULL, NULL};
 	weir_status status;
 
@@ -383,11 +383,11 @@ put_moves(struct fire *fire)
 	weir__pg_array_end(p);
 }
 
-static weir_status insert_due(struct fire *fire, struct pg_conn *conn,
+static weir_status insert_due(struct fire *fire, struct pg_link *conn,
 			      weir_error *reterr) WEIR_REQUIRES(conn->mu);
 
 static weir_status
-insert_due(struct fire *fire, struct pg_conn *conn, weir_error *reterr)
+insert_due(struct fire *fire, struct pg_link *conn, weir_error *reterr)
 {
 	struct pg_rows rows;
 	weir_status status = WEIR_NOMEM;
@@ -411,12 +411,12 @@ insert_due(struct fire *fire, struct pg_conn *conn, weir_error *reterr)
 }
 
 /* Lock what is due: the first round trip of a transaction. */
-static weir_status lock_rows(struct fire *fire, struct pg_conn *conn,
+static weir_status lock_rows(struct fire *fire, struct pg_link *conn,
 			     uint32_t limit, weir_error *reterr)
 	WEIR_REQUIRES(conn->mu);
 
 static weir_status
-lock_rows(struct fire *fire, struct pg_conn *conn, uint32_t limit,
+lock_rows(struct fire *fire, struct pg_link *conn, uint32_t limit,
 	  weir_error *reterr)
 {
 	PGresult *results[2] = {NULL, NULL};
@@ -436,12 +436,12 @@ lock_rows(struct fire *fire, struct pg_conn *conn, uint32_t limit,
 	return status;
 }
 
-static weir_status fire_due(struct fire *fire, struct pg_conn *conn,
+static weir_status fire_due(struct fire *fire, struct pg_link *conn,
 			    uint32_t limit, weir_error *reterr)
 	WEIR_REQUIRES(conn->mu);
 
 static weir_status
-fire_due(struct fire *fire, struct pg_conn *conn, uint32_t limit,
+fire_due(struct fire *fire, struct pg_link *conn, uint32_t limit,
 	 weir_error *reterr)
 {
 	struct pg_params none = {0};
@@ -459,12 +459,12 @@ fire_due(struct fire *fire, struct pg_conn *conn, uint32_t limit,
 }
 
 /* When the next one is due; INT64_MAX: none.  Is that now? */
-static weir_status ask_next(struct weir_pg *store, struct pg_conn *conn,
+static weir_status ask_next(struct weir_pg *store, struct pg_link *conn,
 			    int64_t *ret_next_ms, bool *ret_due,
 			    weir_error *reterr) WEIR_REQUIRES(conn->mu);
 
 static weir_status
-ask_next(struct weir_pg *store, struct pg_conn *conn, int64_t *ret_next_ms,
+ask_next(struct weir_pg *store, struct pg_link *conn, int64_t *ret_next_ms,
 	 bool *ret_due, weir_error *reterr)
 {
 	struct pg_params p = {0};
@@ -491,7 +491,7 @@ weir__pg_fire(weir_store *store, uint32_t limit, uint32_t *ret_count,
 	      int64_t *ret_next_ms, weir_error *reterr)
 {
 	struct fire fire = {.store = weir__pg_of(store)};
-	struct pg_conn *conn = &fire.store->admin;
+	struct pg_link *conn = &fire.store->admin;
 	bool due = false;
 	weir_status status;
 

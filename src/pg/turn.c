@@ -112,7 +112,7 @@ read_cancels(const PGresult *result, struct weir_buf *cancels)
  * is known before anything is sent: nothing that was sent is unanswered.
  */
 static void
-notice_end(struct pg_conn *conn)
+notice_end(struct pg_link *conn)
 {
 	struct pollfd fd = {.events = POLLIN};
 

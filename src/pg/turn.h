@@ -65,7 +65,7 @@ struct pg_claim_sent {
 struct pg_turn {
 	struct weir_pg *store;
 	struct weir_turn *turn;
-	struct pg_conn *conn;
+	struct pg_link *conn;
 	char owner[PG_OWNER_MAX];
 	struct pg_params p;
 

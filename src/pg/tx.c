@@ -24,7 +24,7 @@
 static weir_status
 check(struct weir_pg *store, PGconn *pg, weir_error *reterr)
 {
-	struct pg_conn *conn = &store->admin;
+	struct pg_link *conn = &store->admin;
 	weir_status status;
 	bool same;
 

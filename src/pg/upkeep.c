@@ -208,11 +208,11 @@ struct rescue {
 	uint32_t crashes_max, limit;
 };
 
-static void send_rescue(struct pg_conn *conn, struct pg_params *p,
+static void send_rescue(struct pg_link *conn, struct pg_params *p,
 			const struct rescue *r) WEIR_REQUIRES(conn->mu);
 
 static void
-send_rescue(struct pg_conn *conn, struct pg_params *p, const struct rescue *r)
+send_rescue(struct pg_link *conn, struct pg_params *p, const struct rescue *r)
 {
 	weir__pg_begin(p);
 	weir__pg_int8(p, r->client);
@@ -234,7 +234,7 @@ weir__pg_rescue(weir_store *store, int64_t client, int64_t beat,
 		uint32_t crashes_max, uint32_t limit, uint32_t *ret_count,
 		weir_error *reterr)
 {
-	struct pg_conn *conn = &weir__pg_of(store)->admin;
+	struct pg_link *conn = &weir__pg_of(store)->admin;
 	const struct rescue r = {client, beat, crashes_max, limit};
 	PGresult *results[3] = {NULL};
 	struct pg_params p = {0};
@@ -309,7 +309,7 @@ weir_status
 weir__pg_clean(weir_store *store, const struct weir_retention *retention,
 	       uint32_t limit, uint32_t *ret_count, weir_error *reterr)
 {
-	struct pg_conn *conn = &weir__pg_of(store)->admin;
+	struct pg_link *conn = &weir__pg_of(store)->admin;
 	PGresult *results[2] = {NULL};
 	struct pg_params p = {0}, none = {0};
 	weir_status status;
