@@ -151,6 +151,28 @@ STORE_TEST(outputs, that_jsonb_refuses_do_not_stop_a_turn)
 		  "A\"]");
 }
 
+/* What jsonb cannot hold is kept as a string, and the others as they are. */
+STORE_TEST(outputs, that_are_too_much_for_jsonb_do_not_stop_a_turn)
+{
+	struct weir_owner *me = queue_enlist(store, "me");
+	struct weir_finish finishes[2] = {
+		{.output = "[1e999999]", .output_len = 10},
+		{.output = "{\"n\":1}", .output_len = 7}};
+	struct weir_finished finished[2];
+	struct weir_turn turn = {.owner = me,
+				 .finishes = finishes,
+				 .finish_count = 2,
+				 .finished = finished};
+
+	for (int i = 0; i < 2; i++)
+		finishes[i].claim = queue_start(store, me, "work");
+	queue_turn(store, &turn);
+	for (int i = 0; i < 2; i++)
+		CHECK_EQ_INT(finished[i].status, WEIR_OK);
+	CHECK_STR(queue_look(store, 1)->output, "\"[1e999999]\"");
+	CHECK_STR(queue_look(store, 2)->output, "{\"n\": 1}");
+}
+
 /* Of two claims of one job, in one turn, the live one counts. */
 STORE_TEST(fences, tell_a_late_outcome_from_a_live_one_in_one_turn)
 {

@@ -16,6 +16,7 @@
 #include "pg/turn.h"
 
 #include "base/assert.h"
+#include "base/json.h"
 #include "base/json_text.h"
 
 #include <stdlib.h>
@@ -360,6 +361,25 @@ put_json(struct pg_params *p, struct weir_buf *buf, const char *json,
 	p->bytes.failed |= buf->failed;
 }
 
+/* As a string, if that is what it has to be. */
+static void
+put_output(struct pg_turn *t, const struct pg_ending *e, struct weir_buf *buf)
+{
+	const struct weir_finish *finish = finish_of(t, e);
+	struct weir_buf text = {0};
+	struct weir_json json;
+
+	if (!e->is_quoted) {
+		put_json(&t->p, buf, finish->output, finish->output_len);
+		return;
+	}
+	weir__json_init(&json, &text);
+	weir__json_string(&json, finish->output, finish->output_len);
+	put_json(&t->p, buf, weir__buf_str(&text), text.len);
+	t->p.bytes.failed |= text.failed;
+	weir__buf_fini(&text);
+}
+
 /* $9 to $12: errors, outputs, crashes, and the channel. */
 static void
 put_texts(struct pg_turn *t)
@@ -377,11 +397,7 @@ put_texts(struct pg_turn *t)
 	weir__pg_array_end(p);
 	weir__pg_array_begin(p, PG_JSONB, t->other_count);
 	EACH_ENDING(t, false, e)
-	{
-		const struct weir_finish *finish = finish_of(t, e);
-
-		put_json(p, &buf, finish->output, finish->output_len);
-	}
+	put_output(t, e, &buf);
 	weir__pg_array_end(p);
 	weir__pg_array_begin(p, PG_INT4, t->other_count);
 	EACH_ENDING(t, false, e)
@@ -391,7 +407,10 @@ put_texts(struct pg_turn *t)
 	weir__buf_fini(&buf);
 }
 
+/* Helpers that need the lock; clang checks that whoever calls them has it. */
 static void send_keys(struct pg_turn *t) WEIR_REQUIRES(t->conn->mu);
+static bool is_taken(struct pg_turn *t, const struct pg_ending *e)
+	WEIR_REQUIRES(t->conn->mu);
 
 static void
 send_keys(struct pg_turn *t)
@@ -423,6 +442,47 @@ weir__pg_finish_send(struct pg_turn *t)
 		return;
 	put_fences(t, false);
 	(void)weir__pg_turn_send(t, &away_sql);
+}
+
+static const struct pg_sql probe_sql = {"finish_probe",
+					"SELECT $1::jsonb IS NULL"};
+
+/* Does the database take it?  If we cannot ask, it is not to blame. */
+static bool
+is_taken(struct pg_turn *t, const struct pg_ending *e)
+{
+	struct weir_buf buf = {0};
+	weir_error error = {0};
+	weir_status status;
+
+	if (weir__pg_ready(t->conn, &error) != WEIR_OK)
+		return true;
+	weir__pg_begin(&t->p);
+	put_output(t, e, &buf);
+	status = weir__pg_query(t->conn, &probe_sql, &t->p, NULL, &error);
+	weir__buf_fini(&buf);
+	return status != WEIR_SYSTEM || t->conn->lost;
+}
+
+/*
+ * JSON may say more than jsonb can hold, as a number of a million digits does.
+ * One such output must not keep all others from being written, so it is kept as
+ * a string.
+ */
+bool
+weir__pg_finish_mend(struct pg_turn *t)
+{
+	bool mended = false;
+
+	for (size_t i = 0; i < t->turn->finish_count; i++) {
+		struct pg_ending *e = &t->endings[i];
+
+		if (e->is_twin || e->is_quoted || !finish_of(t, e)->output)
+			continue;
+		e->is_quoted = !is_taken(t, e);
+		mended |= e->is_quoted;
+	}
+	return mended;
 }
 
 /*

@@ -177,6 +177,10 @@ run(struct pg_turn *t, bool missed, weir_error *reterr)
 		status = visit(t, missed, reterr);
 		lost = t->conn->lost;
 	}
+	if (status == WEIR_SYSTEM && !lost && weir__pg_finish_mend(t)) {
+		status = visit(t, missed, reterr);
+		lost = t->conn->lost;
+	}
 	weir__mutex_unlock(&t->conn->mu);
 	if (status != WEIR_OK)
 		return lost ? all_stale(t->turn, reterr,

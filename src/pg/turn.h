@@ -51,6 +51,7 @@ struct pg_ending {
 	size_t at;    /* among the finishes of the turn */
 	bool is_twin; /* another outcome of this claim came before it */
 	bool is_simple;
+	bool is_quoted; /* its output is no JSON to the database */
 };
 
 /* What was sent, by its place in the pipeline. */
@@ -94,6 +95,8 @@ size_t weir__pg_turn_send(struct pg_turn *t, const struct pg_sql *sql)
 bool weir__pg_finish_begin(struct pg_turn *t);
 void weir__pg_finish_send(struct pg_turn *t) WEIR_REQUIRES(t->conn->mu);
 void weir__pg_finish_read(struct pg_turn *t);
+/* It was refused: for an output?  True: so it was, and will not be again. */
+bool weir__pg_finish_mend(struct pg_turn *t) WEIR_REQUIRES(t->conn->mu);
 
 void weir__pg_claim_send(struct pg_turn *t) WEIR_REQUIRES(t->conn->mu);
 /* False: no memory. */
