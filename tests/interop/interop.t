@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""interop.t [PATTERN]: weir's PostgreSQL store beside River's own Go client,
-on the same tables; run by tests/with-postgres.
+"""interop.t [PATTERN|--write-reference]: weir's PostgreSQL store beside River's
+own Go client, on the same tables; run by tests/with-postgres.
 
     WEIR_BUILD      the build folder: tests/interop/weir-side is in it, and
                     tests/interop/river-side if Go was there
@@ -9,10 +9,12 @@ on the same tables; run by tests/with-postgres.
 Each case is told once for each of the ways in which the two can take its
 parts, go and go as well: that is what the others are held against, and what
 tests the case itself.  Without the Go program only weir is left, whose rows
-are still judged column by column (rows.py); the rest is skipped, and counted.
-PATTERN chooses cases by their names.
+are still judged column by column (rows.py) and held against those that River
+has written when reference.json was made; the rest is skipped, and counted.
+PATTERN chooses cases by their names and ways, "every outcome gw".
 """
 
+import json
 import os
 import re
 import sys
@@ -31,6 +33,10 @@ import cases_turns  # noqa: E402,F401
 import cases_unique  # noqa: E402,F401
 
 
+REFERENCE = os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                         "reference.json")
+
+
 class World:
     """What a case finds: the sides, a schema of its own, and where to say
     what it has seen."""
@@ -39,8 +45,11 @@ class World:
         self.river, self.weir = river, weir
         self.tap = sides.Tap()
         self.count = 0
-        self.title = ""
-        self.stories = {}  # of go and go, by case
+        self.title = self.case = ""
+        # What came about with go and go: this time or, where it was not
+        # tried, when that was last written down.
+        with open(REFERENCE, encoding="utf-8") as file:
+            self.stories = json.load(file)
 
     def side(self, letter):
         return {"g": self.river, "w": self.weir}[letter]
@@ -69,20 +78,23 @@ class World:
 
     def compare(self, name, told, letters):
         """Hold what has come about against what it is with go and go."""
+        told = json.loads(json.dumps(told))
+        key = f"{self.case}: {name}"
         if letters == "g" * len(letters):
-            self.stories[name] = told
-        elif name in self.stories:
+            self.stories[key] = told
+        elif key in self.stories:
             wrong = []
             for number, (mine, theirs) in enumerate(
-                    zip(told, self.stories[name])):
+                    zip(told, self.stories[key])):
                 wrong += [f"{number}: {line}"
                           for line in rows.difference(mine, theirs)]
             self.check(f"{name} as River has it",
-                       not wrong and len(told) == len(self.stories[name]),
+                       not wrong and len(told) == len(self.stories[key]),
                        *wrong)
 
     def run(self, case, letters):
         parts = [self.side(letter) for letter in letters]
+        self.case = case.name
         self.title = case.name + (
             ": " + " > ".join({"g": "go", "w": "weir"}[letter]
                               for letter in letters) if letters else "")
@@ -122,11 +134,22 @@ def main():
     world = World(river and sides.Side("go", river),
                   weir and sides.Side("weir", weir))
     pattern = sys.argv[1] if len(sys.argv) > 1 else ""
+    write = pattern == "--write-reference"
+    if write:
+        pattern = " g+$"
     print("TAP version 13")
     for case in CASES:
         for letters in case.ways:
             if re.search(pattern, f"{case.name} {letters}"):
                 world.run(case, letters)
+    if write:
+        with open(REFERENCE, "w", encoding="utf-8") as file:
+            json.dump(world.stories, file, indent=1, sort_keys=True)
+            file.write("\n")
+    elif river and not pattern:
+        with open(REFERENCE, encoding="utf-8") as file:
+            world.title = "reference.json"
+            world.same("is what River does", world.stories, json.load(file))
     return world.tap.end()
 
 
