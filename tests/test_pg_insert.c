@@ -918,9 +918,8 @@ PG_TEST(lost, at_any_moment_each_job_is_inserted_once)
 	}
 	CHECK(ended > 10);
 	CHECK_EQ_INT(jobs(), count);
-	CHECK_STR(sql("SELECT count(*) FROM (SELECT DISTINCT args FROM"
-		      " river_job) a"),
-		  sql("SELECT count(*) FROM river_job"));
+	CHECK_EQ_INT(atoi(sql("SELECT count(DISTINCT args) FROM river_job")),
+		     count);
 	weir_store_close(far);
 }
 
