@@ -12,9 +12,8 @@
  * passes over what another has locked; a client that is to be rescued is
  * locked, so that its turns wait, or we for them.
  *
- * Rows that were picked are written by a list of their ids, even if they are
- * joined as well: a planner that does not know how few they are may walk along
- * the whole table for a join.
+ * Rows that were picked are looked up by a list of their ids, and not joined:
+ * a planner that does not know how few they are may walk along the whole table.
  *
  * An UPDATE has no ON CONFLICT.  Who has lost its unique key is found out
  * beforehand; when somebody takes it just then, all is rolled back and done
@@ -83,9 +82,8 @@ static const struct pg_sql promote_sql = {
 	      " CASE WHEN jsonb_typeof(j.metadata) = 'object'"
 	      " THEN j.metadata ELSE '{}'::jsonb END"
 	      " || '{\"unique_key_conflict\": \"scheduler_discarded\"}' END"
-	      " FROM judged WHERE j.id = judged.id"
-	      " AND j.id = ANY (ARRAY(SELECT id FROM judged))"
-	      " RETURNING j.queue, j.state)"
+	      " FROM judged WHERE j.id = judged.id "
+	      "RETURNING j.queue, j.state)"
 	      " SELECT count(*), " TELL_OF_3 " FROM done"};
 
 /* When the first is due, by the database; INT64_MAX: there is none. */
@@ -160,14 +158,17 @@ static const struct pg_sql lock_sql = {
 	"rescue_lock",
 	"SELECT id FROM @weir_client WHERE id = $1 AND beat = $2 FOR UPDATE"};
 
-#define POISON "h.crashes >= $4"
+/* Workers that have died with j, this one too. */
+#define CRASHES                                                \
+	"(1 + coalesce((SELECT s.crashes FROM @weir_suspect s" \
+	" WHERE s.job = j.id), 0))"
+#define POISON "(" CRASHES " >= $4)"
 #define OVER   "(" POISON " OR j.attempt >= j.max_attempts)"
 
 static const struct pg_sql rescue_sql = {
 	"rescue",
-	"WITH held AS MATERIALIZED (SELECT j.id, c.name, 1 + coalesce(("
-	"SELECT s.crashes FROM @weir_suspect s WHERE s.job = j.id), 0)"
-	" AS crashes FROM @weir_client c, @river_job j"
+	"WITH held AS MATERIALIZED (SELECT j.id"
+	" FROM @weir_client c, @river_job j"
 	" WHERE c.id = $1 AND c.beat = $2 AND j.state = 'running'"
 	" AND " LAST_BY " = c.name || '#' || c.id"
 	" ORDER BY j.id LIMIT $3 FOR UPDATE OF j),"
@@ -181,17 +182,17 @@ static const struct pg_sql rescue_sql = {
 	"'at', to_char(coalesce(j.attempted_at, $5::timestamptz, now())"
 	" AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'),"
 	" 'attempt', j.attempt,"
-	" 'error', CASE WHEN " POISON " THEN 'poison: ' || h.crashes"
+	" 'error', CASE WHEN " POISON " THEN 'poison: ' || " CRASHES
 	" || ' workers have died with it, the last of them '"
-	" ELSE 'the worker is gone: ' END || h.name,"
+	" ELSE 'the worker is gone: ' END"
+	" || (SELECT name FROM @weir_client WHERE id = $1),"
 	" 'trace', '')),"
 	" unique_key = CASE WHEN NOT " KEY_IS_TAKEN " THEN j.unique_key END,"
 	" unique_states = CASE WHEN NOT " KEY_IS_TAKEN
 	" THEN j.unique_states END"
-	" FROM held h WHERE j.id = h.id"
-	" AND j.id = ANY (ARRAY(SELECT id FROM held))"
+	" WHERE j.id = ANY (ARRAY(SELECT id FROM held))"
 	" AND j.state::text = 'running'"
-	" RETURNING j.id, j.queue, j.state, h.crashes),"
+	" RETURNING j.id, j.queue, j.state, " CRASHES " AS crashes),"
 	" suspects AS (INSERT INTO @weir_suspect (job, crashes)"
 	" SELECT id, crashes FROM done"
 	" ON CONFLICT (job) DO UPDATE SET crashes = excluded.crashes)"
