@@ -393,7 +393,7 @@ PG_TEST(lost, while_it_was_idle_nobody_notices)
 static struct {
 	char folder[64];
 	int listener;
-	volatile bool armed;
+	struct weir_u32 armed;
 	const char *then; /* done by hand between the two */
 } relay;
 
@@ -445,8 +445,8 @@ relay_one(void *arg)
 			break;
 		if (fds[0].revents && !pass_on(client, server, &commit))
 			break;
-		if (fds[0].revents && commit && relay.armed) {
-			relay.armed = false;
+		if (fds[0].revents && commit &&
+		    weir__u32_exchange(&relay.armed, 0, WEIR_ACQ_REL)) {
 			CHECK(read(server, bytes, sizeof(bytes)) > 0);
 			if (relay.then) {
 				PGconn *pg = connect_by_hand();
@@ -465,16 +465,15 @@ static void
 relay_all(void *arg)
 {
 	static struct weir_thread threads[16];
+	int count = 0, fd;
 
 	(void)arg;
-	for (int i = 0; i < 16; i++) {
-		int fd = accept(relay.listener, NULL, NULL);
-
-		if (fd < 0)
-			return;
-		REQUIRE(weir__thread_start(&threads[i], "relay", 0, relay_one,
+	while (count < 16 && (fd = accept(relay.listener, NULL, NULL)) >= 0)
+		REQUIRE(weir__thread_start(&threads[count++], "relay", 0,
+					   relay_one,
 					   (void *)(intptr_t)fd) == WEIR_OK);
-	}
+	while (count > 0)
+		weir__thread_join(&threads[--count]);
 }
 
 static void
@@ -497,9 +496,9 @@ lose_the_answer(const char *then)
 	snprintf(more, sizeof(more), "host=%s", relay.folder);
 	far = open_store(more);
 	relay.then = then;
-	relay.armed = true;
+	weir__u32_store(&relay.armed, 1, WEIR_RELEASE_ORDER);
 	CHECK_EQ_INT(insert(far, "work", &ret), WEIR_OK);
-	CHECK(!relay.armed);
+	CHECK(!weir__u32_load(&relay.armed, WEIR_ACQUIRE_ORDER));
 	CHECK_EQ_INT(ret.id, 1);
 	/* And it goes on as if nothing had been. */
 	CHECK_EQ_INT(insert(far, "work", &ret), WEIR_OK);
@@ -862,7 +861,7 @@ PG_TEST(retries, of_two_jobs_with_one_key_let_one_through)
 struct hand {
 	weir_store *store;
 	int number, count;
-	volatile bool *stop;
+	struct weir_u32 *stop;
 	struct weir_thread thread;
 };
 
@@ -871,7 +870,7 @@ insert_on(void *arg)
 {
 	struct hand *me = arg;
 
-	while (!*me->stop) {
+	while (!weir__u32_load(me->stop, WEIR_ACQUIRE_ORDER)) {
 		weir_insert job = WEIR_INSERT_INIT;
 		weir_inserted ret;
 		weir_error error = {WEIR_OK, 0, ""};
@@ -895,9 +894,10 @@ PG_TEST(lost, at_any_moment_each_job_is_inserted_once)
 {
 	struct hand hands[HANDS];
 	weir_store *far = open_store("");
-	volatile bool stop = false;
+	struct weir_u32 stop;
 	int count = 0, ended = 0;
 
+	weir__u32_store(&stop, 0, WEIR_RELAXED);
 	for (int i = 0; i < HANDS; i++) {
 		hands[i] = (struct hand){.store = i % 2 ? store : far,
 					 .number = i,
@@ -911,7 +911,7 @@ PG_TEST(lost, at_any_moment_each_job_is_inserted_once)
 				  " FROM pg_stat_activity WHERE"
 				  " application_name = 'weir insert'"));
 	}
-	stop = true;
+	weir__u32_store(&stop, 1, WEIR_RELEASE_ORDER);
 	for (int i = 0; i < HANDS; i++) {
 		weir__thread_join(&hands[i].thread);
 		count += hands[i].count;
