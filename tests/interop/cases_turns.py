@@ -89,6 +89,22 @@ def output_from_outside(w, schema, _, a, b):
     w.same("it is seen", seen["output"], {"y": [2]})
 
 
+@case("a timeout of its own", ("ww", "wg"))
+def timeout(w, schema, _, a, b):
+    job, = a.ids(schema, {"kind": "slow", "args": {"ms": 1500},
+                          "max_attempts": 1, "timeout_ms": 300})
+    kept = jobs(schema)[job]["metadata"]
+    w.same("it lies in the metadata", kept, {"weir:timeout_ns": 300000000})
+    seen, = w.weir.run(schema, "get", job)
+    w.same("of which weir does not show it",
+           [seen["metadata"], seen["timeout_ns"]], [{}, 300000000])
+    with b.work(schema, *QUICK):
+        until("it has ended", lambda: jobs(schema)[job]["finalized_at"])
+    w.same("River takes no notice of it", jobs(schema)[job]["state"],
+           "discarded" if b is w.weir else "completed")
+    w.same("and leaves it there", jobs(schema)[job]["metadata"], kept)
+
+
 @case("what is old is cleaned", EACH)
 def cleaned(w, schema, _, side):
     ids = side.ids(schema, *[{"kind": "ok"}] * 8)
