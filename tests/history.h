@@ -10,6 +10,8 @@
  *      submit KEY [once]     asked for before the insert; once: its effect is
  *                            promised to happen once
  *      ack KEY ID            the insert was acknowledged
+ *      refuse KEY            the insert was answered with an error: it is not
+ *                            there, and never will be
  *      claim ID FENCE        a handler begins with it
  *      effect ID FENCE       its effect has been committed
  *      complete ID FENCE     its completion has been committed

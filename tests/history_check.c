@@ -68,7 +68,7 @@ struct job;
 struct key {
 	struct node node;
 	struct job *job; /* as it was acknowledged, or found at the end */
-	bool submitted, once;
+	bool submitted, once, refused;
 };
 
 struct job {
@@ -292,6 +292,16 @@ on_submit(struct judge *j)
 }
 
 static void
+on_refuse(struct judge *j)
+{
+	struct key *key = table_get(&j->keys, j->words[1]);
+
+	key->refused = true;
+	if (key->job)
+		complain(j, HISTORY_INVENTED, j->words[1]);
+}
+
+static void
 on_ack(struct judge *j)
 {
 	struct key *key = table_get(&j->keys, j->words[1]);
@@ -507,7 +517,7 @@ judge_origin(struct judge *j, struct job *job, const char *word)
 	struct key *key =
 		strcmp(word, "-") ? table_find(&j->keys, word) : job->key;
 
-	if (!key || !key->submitted) {
+	if (!key || !key->submitted || key->refused) {
 		complain(j, HISTORY_INVENTED, job->node.word);
 		return;
 	}
@@ -585,7 +595,7 @@ static const struct verb {
 	{"look", 2, on_look},         {"seen", 3, on_seen},
 	{"doom", 2, on_doom},         {"final", 5, on_final},
 	{"count", 3, on_count},       {"drained", 1, on_drained},
-	{"end", 1, on_end},
+	{"end", 1, on_end},           {"refuse", 2, on_refuse},
 };
 
 /* False: it has a word too long or too many. */

@@ -1,6 +1,7 @@
 /*
  * queue_victim ROLE DB HISTORY [NAME=VALUE...]: who is killed in the tests of
  * durable jobs, and who cleans up after.  tests/long-queue-kill starts it.
+ * fleet_victim is the same on PostgreSQL; queue_victim.h is between the two.
  *
  *      init    make the store, the table of effects, and a journal that is
  *              written by triggers
@@ -31,6 +32,7 @@
  * show.
  */
 #include "history.h"
+#include "queue_victim.h"
 
 #include "base/rng.h"
 
@@ -38,14 +40,12 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
-#include <sqlite3.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
-#include <weir/queue.h>
 #include <weir/work.h>
 
 enum { BATCH = 6, LOOK = 10 };
@@ -54,21 +54,24 @@ static const char *path, *history_path;
 static int history;
 static weir_store *store;
 static atomic_long handlers; /* each has a seed of its own */
-static long seed, inserts, work, meddle, alone, beat_ms, dead_ms, shift_ms,
-	jump, poison, slow_ms, crashes = 30000;
+static long seed, inserts, work, meddle, alone, beat_ms, dead_ms, poison,
+	slow_ms, crashes = 30000;
+long victim_shift_ms, victim_jump;
 
 static const struct setting {
 	const char *name;
 	long *value;
 } settings[] = {
-	{"seed", &seed},     {"insert", &inserts},  {"work", &work},
-	{"meddle", &meddle}, {"alone", &alone},     {"beat", &beat_ms},
-	{"dead", &dead_ms},  {"shift", &shift_ms},  {"jump", &jump},
-	{"poison", &poison}, {"crashes", &crashes}, {"slow", &slow_ms},
+	{"seed", &seed},        {"insert", &inserts},
+	{"work", &work},        {"meddle", &meddle},
+	{"alone", &alone},      {"beat", &beat_ms},
+	{"dead", &dead_ms},     {"shift", &victim_shift_ms},
+	{"jump", &victim_jump}, {"poison", &poison},
+	{"crashes", &crashes},  {"slow", &slow_ms},
 };
 
-static void
-die(const char *what, weir_status status, const weir_error *error)
+void
+victim_die(const char *what, weir_status status, const weir_error *error)
 {
 	(void)fprintf(stderr, "queue_victim %d: %s: %s: %s\n", getpid(), what,
 		      weir_status_name(status), error ? error->message : "");
@@ -86,23 +89,7 @@ set(const char *word)
 			return;
 		}
 	}
-	die(word, WEIR_INVAL, NULL);
-}
-
-/* The time of day, wrong as it is told to be. */
-static int64_t
-clock_ms(void *user)
-{
-	struct timespec now;
-	int64_t ms;
-
-	(void)user;
-	(void)clock_gettime(CLOCK_REALTIME, &now);
-	ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-	/* It jumps each 64 ms, to one of three times. */
-	if (jump)
-		ms += (ms / 64 % 3 - 1) * 3600 * 1000;
-	return ms + shift_ms;
+	victim_die(word, WEIR_INVAL, NULL);
 }
 
 static void
@@ -114,71 +101,20 @@ open_store(void)
 
 	options.url = path;
 	options.create = options.migrate = true;
-	options.now_ms = clock_ms;
-	status = weir_store_open(&store, &options, &error);
+	status = victim_open(&store, &options, &error);
 	if (status != WEIR_OK)
-		die("open", status, &error);
+		victim_die("open", status, &error);
 }
-
-static sqlite3 *
-open_db(void)
-{
-	sqlite3 *db;
-
-	if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, NULL) !=
-	    SQLITE_OK)
-		die(sqlite3_errmsg(db), WEIR_SYSTEM, NULL);
-	(void)sqlite3_busy_timeout(db, 20000);
-	(void)sqlite3_wal_autocheckpoint(db, 0);
-	(void)sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
-	return db;
-}
-
-static void
-run_sql(sqlite3 *db, const char *sql)
-{
-	char *message = NULL;
-
-	if (sqlite3_exec(db, sql, NULL, NULL, &message) != SQLITE_OK)
-		die(message ? message : sql, WEIR_SYSTEM, NULL);
-}
-
-/*
- * The journal's lines.  A rescue adds a crash, or ends it as poison; nothing
- * else that a running job becomes does.
- */
-static const char init_sql[] =
-	"CREATE TABLE effect (job INTEGER PRIMARY KEY, times INTEGER NOT NULL);"
-	"CREATE TABLE journal (seq INTEGER PRIMARY KEY, line TEXT NOT NULL);"
-	"CREATE TRIGGER journal_claim AFTER UPDATE OF state ON job"
-	" WHEN NEW.state = 6 BEGIN INSERT INTO journal (line) VALUES ("
-	"  printf('claim %d %d.%d@%d', NEW.id, NEW.attempt, NEW.attempted_at,"
-	"   NEW.owner)); END;"
-	"CREATE TRIGGER journal_over AFTER UPDATE OF state ON job"
-	" WHEN OLD.state = 6 AND NEW.state <> 6"
-	" BEGIN INSERT INTO journal (line) VALUES ("
-	"  printf('%s %d %d.%d@%d %s',"
-	"   iif(NEW.crashes > OLD.crashes AND NEW.state = 0, 'rescue', 'over'),"
-	"   NEW.id, OLD.attempt, OLD.attempted_at, OLD.owner,"
-	"   substr('available cancelled completed discarded pending   '"
-	"    || 'retryable running   scheduled', 1 + NEW.state * 10, 10)));"
-	" END;"
-	"CREATE TRIGGER journal_seen AFTER UPDATE OF state ON job"
-	" WHEN OLD.state <> 6 AND NEW.state <> 6 AND NEW.state <> OLD.state"
-	" BEGIN INSERT INTO journal (line) VALUES (printf('seen %d %s', NEW.id,"
-	"   substr('available cancelled completed discarded pending   '"
-	"    || 'retryable running   scheduled', 1 + NEW.state * 10, 10)));"
-	" END;";
 
 static void
 init(void)
 {
-	sqlite3 *db;
+	struct victim_db *db;
 
 	open_store();
-	db = open_db();
-	run_sql(db, init_sql);
-	(void)sqlite3_close(db);
+	db = victim_db_open(path);
+	victim_db_init(db);
+	victim_db_close(db);
 	store = weir_store_close(store);
 }
 
@@ -221,9 +157,13 @@ insert_main(void *arg)
 		}
 		status = weir_store_insert(store, jobs, count, rets, NULL,
 					   &error);
-		if (status != WEIR_OK)
-			die("insert", status, &error);
-		for (unsigned i = 0; i < count; i++)
+		if (status != WEIR_OK && !victim_may_fail(status))
+			victim_die("insert", status, &error);
+		for (unsigned i = 0; i < count && status != WEIR_OK; i++)
+			if (!strstr(error.message, "not known"))
+				history_note(history, "refuse %d-%u", getpid(),
+					     n + i);
+		for (unsigned i = 0; i < count && status == WEIR_OK; i++)
 			history_note(history, "ack %d-%u %" PRId64, getpid(),
 				     n + i, rets[i].id);
 		n += count;
@@ -274,19 +214,19 @@ static pthread_key_t db_key;
 static void
 close_db(void *db)
 {
-	(void)sqlite3_close(db);
+	victim_db_close(db);
 }
 
 /* A connection for each thread, which is closed when that ends. */
-static sqlite3 *
+static struct victim_db *
 thread_db(void)
 {
-	sqlite3 *db = pthread_getspecific(db_key);
+	struct victim_db *db = pthread_getspecific(db_key);
 
 	if (!db) {
-		db = open_db();
+		db = victim_db_open(path);
 		if (pthread_setspecific(db_key, db) != 0)
-			die("thread", WEIR_NOMEM, NULL);
+			victim_die("thread", WEIR_NOMEM, NULL);
 	}
 	return db;
 }
@@ -298,9 +238,8 @@ once(weir_ctx *ctx, const void *in, void *out, void *user)
 	const weir_job_row *job = in;
 	struct fence fence = fence_of(job);
 	weir_error error = {0};
-	sqlite3 *db = thread_db();
+	struct victim_db *db = thread_db();
 	weir_status status;
-	char sql[120];
 
 	(void)ctx;
 	(void)out;
@@ -313,26 +252,23 @@ once(weir_ctx *ctx, const void *in, void *out, void *user)
 				      (weir__rng_below(&rng, 10) ? 1 : 20)));
 	if (weir__rng_below(&rng, 5) == 0)
 		return give(job, &rng);
-	run_sql(db, "BEGIN IMMEDIATE");
-	(void)snprintf(sql, sizeof(sql),
-		       "INSERT INTO effect VALUES (%" PRId64 ", 1)"
-		       " ON CONFLICT DO UPDATE SET times = times + 1",
-		       job->id);
-	run_sql(db, sql);
-	status = weir_job_complete_tx(job, db, &error);
+	status = victim_db_effect(db, job, &error);
 	if (status == WEIR_OK) {
-		run_sql(db, "COMMIT");
 		history_note(history, "effect %" PRId64 " %s", job->id,
 			     fence.text);
 		history_note(history, "complete %" PRId64 " %s", job->id,
 			     fence.text);
 		return WEIR_OK;
 	}
-	run_sql(db, "ROLLBACK");
-	if (status != WEIR_STALE)
-		die("complete_tx", status, &error);
-	history_note(history, "stale %" PRId64 " %s", job->id, fence.text);
-	return WEIR_FAILED;
+	if (status == WEIR_STALE) {
+		history_note(history, "stale %" PRId64 " %s", job->id,
+			     fence.text);
+		return WEIR_FAILED;
+	}
+	if (!victim_may_fail(status))
+		victim_die("complete_tx", status, &error);
+	/* It may have been committed; then this comes too late. */
+	return give(job, &rng);
 }
 
 static weir_status
@@ -410,7 +346,7 @@ work_on(bool until_empty)
 	if (status == WEIR_OK)
 		status = weir_work_run(w, NULL, &error);
 	if (status != WEIR_OK)
-		die("work", status, &error);
+		victim_die("work", status, &error);
 	weir_work_free(w);
 }
 
@@ -440,8 +376,8 @@ meddle_main(void *arg)
 		history_note(history, "ask %" PRId64 " cancel", id);
 		status = weir_store_change(store, WEIR_JOB_CANCEL, &id, 1, NULL,
 					   NULL, &error);
-		if (status != WEIR_OK)
-			die("cancel", status, &error);
+		if (status != WEIR_OK && !victim_may_fail(status))
+			victim_die("cancel", status, &error);
 		(void)snprintf(look, sizeof(look), "%d-%u", getpid(), n);
 		filter.after_id = id;
 		filter.oldest_first = true;
@@ -449,8 +385,8 @@ meddle_main(void *arg)
 		history_note(history, "look %s", look);
 		status = weir_store_list(store, &filter, note_seen, look,
 					 &error);
-		if (status != WEIR_OK)
-			die("list", status, &error);
+		if (status != WEIR_OK && !victim_may_fail(status))
+			victim_die("list", status, &error);
 		pace(5);
 	}
 	return NULL;
@@ -463,9 +399,9 @@ run(void)
 
 	open_store();
 	if (inserts && pthread_create(&thread, NULL, insert_main, NULL) != 0)
-		die("thread", WEIR_SYSTEM, NULL);
+		victim_die("thread", WEIR_SYSTEM, NULL);
 	if (meddle && pthread_create(&thread, NULL, meddle_main, NULL) != 0)
-		die("thread", WEIR_SYSTEM, NULL);
+		victim_die("thread", WEIR_SYSTEM, NULL);
 	if (work)
 		work_on(false);
 	else
@@ -499,23 +435,17 @@ drain(void)
 		left = 0;
 		status = weir_store_queues(store, add_left, &left, &error);
 		if (status != WEIR_OK)
-			die("drain", status, &error);
+			victim_die("drain", status, &error);
 	} while (left > 0);
 	store = weir_store_close(store);
 }
-
-struct census {
-	sqlite3_stmt *effect;
-};
 
 /* One job and how often its effect has happened. */
 static bool
 note_final(const weir_job_row *row, void *user)
 {
-	struct census *census = user;
 	const char *key = strchr(row->args, ':');
 	char word[40];
-	int times = 0;
 
 	/* Nothing else is ever discarded. */
 	if ((row->state == WEIR_JOB_DISCARDED) != !strcmp(row->kind, "poison"))
@@ -523,12 +453,9 @@ note_final(const weir_job_row *row, void *user)
 			      row->kind, weir_job_state_name(row->state));
 	if (!key || sscanf(key, ":\"%39[^\"]\"", word) != 1)
 		(void)snprintf(word, sizeof(word), "?");
-	(void)sqlite3_bind_int64(census->effect, 1, row->id);
-	if (sqlite3_step(census->effect) == SQLITE_ROW)
-		times = sqlite3_column_int(census->effect, 0);
-	(void)sqlite3_reset(census->effect);
 	history_note(history, "final %" PRId64 " %s %s %d", row->id,
-		     weir_job_state_name(row->state), word, times);
+		     weir_job_state_name(row->state), word,
+		     victim_db_effects(user, row->id));
 	return true;
 }
 
@@ -543,22 +470,22 @@ note_counts(const weir_queue_row *row, void *user)
 	return true;
 }
 
+static void
+note_journal(const char *line, void *user)
+{
+	history_note(*(int *)user, "%s", line);
+}
+
 /* The history as the store has kept it, without the caution of the other. */
 static void
-write_journal(sqlite3 *db)
+write_journal(struct victim_db *db)
 {
-	sqlite3_stmt *stmt;
 	char name[1024];
 	int out;
 
 	(void)snprintf(name, sizeof(name), "%s.journal", history_path);
 	out = history_open(name);
-	if (sqlite3_prepare_v2(db, "SELECT line FROM journal ORDER BY seq", -1,
-			       &stmt, NULL) != SQLITE_OK)
-		die(sqlite3_errmsg(db), WEIR_SYSTEM, NULL);
-	while (sqlite3_step(stmt) == SQLITE_ROW)
-		history_note(out, "%s", sqlite3_column_text(stmt, 0));
-	(void)sqlite3_finalize(stmt);
+	victim_db_journal(db, note_journal, &out);
 	(void)close(out);
 }
 
@@ -567,28 +494,21 @@ judge(void)
 {
 	weir_job_filter filter = WEIR_JOB_FILTER_INIT;
 	weir_error error = {0};
-	struct census census;
+	struct victim_db *db;
 	weir_status status;
-	sqlite3 *db;
 
 	open_store();
-	db = open_db();
-	run_sql(db, "SELECT CASE WHEN (SELECT integrity_check FROM "
-		    "pragma_integrity_check) = 'ok' THEN 1 "
-		    "ELSE json('damaged') END");
-	if (sqlite3_prepare_v2(db, "SELECT times FROM effect WHERE job = ?1",
-			       -1, &census.effect, NULL) != SQLITE_OK)
-		die(sqlite3_errmsg(db), WEIR_SYSTEM, NULL);
+	db = victim_db_open(path);
+	victim_db_check(db);
 	history_note(history, "drained");
-	status = weir_store_list(store, &filter, note_final, &census, &error);
+	status = weir_store_list(store, &filter, note_final, db, &error);
 	if (status == WEIR_OK)
 		status = weir_store_queues(store, note_counts, NULL, &error);
 	if (status != WEIR_OK)
-		die("judge", status, &error);
+		victim_die("judge", status, &error);
 	history_note(history, "end");
-	(void)sqlite3_finalize(census.effect);
 	write_journal(db);
-	(void)sqlite3_close(db);
+	victim_db_close(db);
 	store = weir_store_close(store);
 }
 
@@ -604,19 +524,20 @@ main(int argc, char **argv)
 		     {"judge", judge}};
 
 	if (argc < 4)
-		die("usage: queue_victim ROLE DB HISTORY [NAME=VALUE...]",
-		    WEIR_INVAL, NULL);
+		victim_die(
+			"usage: queue_victim ROLE DB HISTORY [NAME=VALUE...]",
+			WEIR_INVAL, NULL);
 	path = argv[2];
 	history_path = argv[3];
 	for (int i = 4; i < argc; i++)
 		set(argv[i]);
 	history = history_open(history_path);
 	if (pthread_key_create(&db_key, close_db) != 0)
-		die("thread", WEIR_NOMEM, NULL);
+		victim_die("thread", WEIR_NOMEM, NULL);
 	for (size_t i = 0; i < sizeof(roles) / sizeof(*roles); i++)
 		if (!strcmp(roles[i].name, argv[1])) {
 			roles[i].run();
 			return 0;
 		}
-	die(argv[1], WEIR_INVAL, NULL);
+	victim_die(argv[1], WEIR_INVAL, NULL);
 }

@@ -95,6 +95,8 @@ static const struct plant plants[] = {
 	{HISTORY_INVENTED, 20, true, NULL},
 	{HISTORY_INVENTED, 26, false, "final 5 completed - 0"},
 	{HISTORY_INVENTED, 26, false, "final 5 completed z 1"},
+	{HISTORY_INVENTED, 26, false, "refuse b"},
+	{HISTORY_INVENTED, 4, false, "refuse b"},
 	{HISTORY_DOUBLED, 2, false, "ack a 9"},
 	{HISTORY_DOUBLED, 4, false, "ack a 2"},
 	{HISTORY_DOUBLED, 29, false, "final 9 completed a 1"},
