@@ -216,24 +216,55 @@ def only_ours(w, schema, _, a, b):
         go.wait("start", id=failing, attempt=2, timeout=15)
 
 
-@case("the lease of the leader", ("gg", "gw", "wg"), needs_river=True)
-def lease(w, schema, _, a, b):
-    """Whoever holds it, it is a row that the other can read and take over."""
-    def leader():
-        found = sql("SELECT *, expires_at > now() AS holds FROM river_leader",
-                    schema)
-        return found[0] if found else None
+def leader(schema):
+    found = sql("SELECT * FROM river_leader WHERE expires_at > now()", schema)
+    return found[0] if found else None
+
+
+def leads(w, schema, side):
+    """Whether workers of that side stand for election at all."""
+    if side is w.river:
+        return True
+    if not hasattr(w, "weir_leads"):
+        with side.work(schema, *QUICK):
+            time.sleep(2)
+            w.weir_leads = leader(schema) is not None
+    return w.weir_leads
+
+
+@case("the lease of the leader", ("gg", "ww", "gw", "wg"))
+def lease(w, schema, letters, a, b):
+    """It is handed over when it is asked for, and when the leader leaves."""
+    if not leads(w, schema, a) or not leads(w, schema, b):
+        w.tap.skip(w.title, "weir takes no lease")
+        return
     with a.work(schema, "--id", "first", *QUICK):
-        time.sleep(1)
-        if a is w.weir and not leader():
-            w.tap.skip(f"{w.title}: weir takes no lease", "by design")
-            return
-        first = until("there is a leader", leader, 10)
+        first = until("there is a leader", lambda: leader(schema), 15)
         with b.work(schema, "--id", "second", *QUICK):
             time.sleep(1)
-            held = leader()
-            w.same("it stays", held["leader_id"], first["leader_id"])
-            w.river.run(schema, "resign")
-            if b is w.river:
-                until("another leader, or the same again", lambda: (
-                    leader() or held)["elected_at"] != held["elected_at"], 15)
+            w.same("it stays", leader(schema)["elected_at"],
+                   first["elected_at"])
+            if w.river:
+                w.river.run(schema, "resign")
+                until("another term", lambda: (leader(schema) or first)[
+                    "elected_at"] != first["elected_at"], 20)
+            held = leader(schema)
+    until("nobody holds it when all have left", lambda: not leader(schema), 2)
+    with b.work(schema, "--id", "third", *QUICK):
+        again = until("the other one leads", lambda: leader(schema), 15)
+        w.check("in a term of its own",
+                again["elected_at"] != held["elected_at"], again)
+
+
+@case("the leader is killed", ("gg", "ww", "gw", "wg"))
+def leader_killed(w, schema, letters, a, b):
+    if not leads(w, schema, a) or not leads(w, schema, b):
+        w.tap.skip(w.title, "weir takes no lease")
+        return
+    worker = a.work(schema, *QUICK)
+    first = until("there is a leader", lambda: leader(schema), 15)
+    with b.work(schema, *QUICK):
+        worker.kill()
+        until("the other one leads, when the lease is over", lambda: (
+            leader(schema) or first)["elected_at"] != first["elected_at"] and
+            (leader(schema) or first)["leader_id"] != first["leader_id"], 30)
