@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-int64_t queue_now_ms = T0;
+_Atomic int64_t queue_now_ms = T0;
 bool queue_alone;
 
 int64_t

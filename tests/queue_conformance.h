@@ -52,7 +52,8 @@ struct queue_stores {
 extern const struct queue_stores queue_stores;
 
 #define T0 INT64_C(1800000000000) /* when each test begins */
-extern int64_t queue_now_ms;
+/* Threads of a store look at it as well. */
+extern _Atomic int64_t queue_now_ms;
 int64_t queue_clock(void *user);
 
 typedef void queue_test_fn(weir_store *store);

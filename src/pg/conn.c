@@ -182,9 +182,9 @@ weir__pg_ready(struct pg_link *conn, weir_error *reterr)
 	return reterr->status;
 }
 
-/* The text with the schema in it. */
-static bool
-put_text(struct weir_buf *buf, const struct weir_pg *store, const char *text)
+bool
+weir__pg_expand(struct weir_buf *buf, const struct weir_pg *store,
+		const char *text)
 {
 	for (; *text != '\0'; text++) {
 		if (*text == '@')
@@ -218,7 +218,7 @@ prepare(struct pg_link *conn, const struct pg_sql *sql,
 	const struct pg_params *p)
 {
 	struct weir_buf text = {0};
-	bool ok = put_text(&text, conn->store, sql->text) &&
+	bool ok = weir__pg_expand(&text, conn->store, sql->text) &&
 		  PQsendPrepare(conn->pg, sql->name, text.data, p->count,
 				p->types) == 1;
 
@@ -459,7 +459,7 @@ weir__pg_run(struct pg_link *conn, const char *text, weir_error *reterr)
 	weir_status status = WEIR_OK;
 	PGresult *result = NULL;
 
-	if (put_text(&full, conn->store, text) &&
+	if (weir__pg_expand(&full, conn->store, text) &&
 	    PQexitPipelineMode(conn->pg) == 1)
 		result = PQexec(conn->pg, full.data);
 	if (!result || !is_fine(result))

@@ -11,6 +11,10 @@
  *                     a queue goes on again    ring
  *      weir_bell      somebody called wake     ring
  *
+ * Not everything that comes due is told of; see worked.c.  So once a second,
+ * unless it has rung just then, the thread asks whether anything has, which
+ * also tells it that the connection is alive.
+ *
  * Cancels are numbered, and the latest are kept.  The number goes up, too,
  * when some may have been missed: at each connection, and now and then while
  * there is none.  Whoever is behind such a number has to look for itself, and
@@ -25,6 +29,7 @@
  */
 #include "pg/listen.h"
 #include "pg/turn.h"
+#include "pg/worked.h"
 
 #include "base/assert.h"
 #include "base/json_scan.h"
@@ -38,7 +43,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#define ASK_NS       WEIR_S
 #define PING_NS      (5 * WEIR_S)
+#define SILENCE_NS   (10 * WEIR_S)
 #define AWAY_NS      (2 * WEIR_S)
 #define RETRY_NS     (WEIR_S / 2)
 #define RETRY_NS_MAX (64 * WEIR_S)
@@ -53,7 +60,9 @@ struct pg_listener {
 
 	/* the thread's */
 	PGconn *pg;
-	bool is_pinged;   /* and not answered yet */
+	bool is_pinged; /* and not answered yet */
+	int64_t pinged_at_ns, rang_at_ns;
+	int64_t asked_ms; /* the store's time of the last answer */
 	bool is_poked;    /* so ping again */
 	bool is_settling; /* that ping is for whoever has poked */
 	bool is_first_over;
@@ -155,10 +164,26 @@ take_notices(struct pg_listener *l)
 		rings |= job >= 0;
 		PQfreemem(notice);
 	}
-	if (rings)
+	if (rings) {
 		ring_locked(l);
+		l->rang_at_ns = weir_now_ns();
+	}
 	weir__mutex_unlock(&l->listen_mu);
 	return true;
+}
+
+/* If it was the question, and something is due, ring. */
+static void
+take_answer(struct pg_listener *l, const PGresult *result)
+{
+	if (PQresultStatus(result) != PGRES_TUPLES_OK || PQntuples(result) != 1)
+		return;
+	l->asked_ms = weir__pg_get_ms(result, 0, 1);
+	if (!weir__pg_get_bool(result, 0, 0))
+		return;
+	weir__mutex_lock(&l->listen_mu);
+	ring_locked(l);
+	weir__mutex_unlock(&l->listen_mu);
 }
 
 /* The answer to a ping, if one has come.  False: it says that all is over. */
@@ -172,6 +197,8 @@ take_pong(struct pg_listener *l)
 
 		if (!result)
 			l->is_pinged = false;
+		else
+			take_answer(l, result);
 		PQclear(result);
 	}
 	return PQstatus(l->pg) == CONNECTION_OK;
@@ -218,17 +245,34 @@ read_prefix(struct pg_listener *l, char *prefix, size_t size)
 }
 
 static bool
+prepare_question(struct pg_listener *l)
+{
+	static const Oid types[] = {1009, PG_TIMESTAMPTZ, PG_TIMESTAMPTZ};
+	struct weir_buf text = {0};
+	PGresult *result = NULL;
+	bool ok;
+
+	if (weir__pg_expand(&text, l->store, weir__pg_due_text))
+		result = PQprepare(l->pg, "due", text.data, 3, types);
+	ok = PQresultStatus(result) == PGRES_COMMAND_OK;
+	PQclear(result);
+	weir__buf_fini(&text);
+	return ok;
+}
+
+static bool
 connect_it(struct pg_listener *l)
 {
 	char prefix[sizeof(l->store->channel_prefix)];
 	weir_error error = {0};
 
 	l->is_pinged = l->is_settling = false;
+	l->asked_ms = PG_NO_TIME;
 	l->pg = weir__pg_connect(l->store, "listener", &error);
 	if (l->pg && read_prefix(l, prefix, sizeof(prefix)) &&
 	    listen_to(l, prefix, "river_insert") &&
 	    listen_to(l, prefix, "river_control") &&
-	    listen_to(l, prefix, "weir_bell"))
+	    listen_to(l, prefix, "weir_bell") && prepare_question(l))
 		return true;
 	PQfinish(l->pg);
 	l->pg = NULL;
@@ -267,35 +311,76 @@ tell_settled(struct pg_listener *l, bool heard)
 	weir__mutex_unlock(&l->listen_mu);
 }
 
-/* Is anybody there?  False: no. */
+/* Has anything come due?  False: it could not be asked. */
+static bool
+ask(struct pg_listener *l)
+{
+	const char *values[3];
+	int formats[3] = {1, 1, 1};
+	struct pg_params p = {0};
+	bool ok = true;
+
+	if (!weir__pg_due_put(l->store, &p, l->asked_ms)) {
+		ok = PQsendQuery(l->pg, "") == 1;
+	} else if (!p.bytes.failed) {
+		for (int i = 0; i < 3; i++)
+			values[i] = p.nulls[i]
+					    ? NULL
+					    : weir__buf_str(&p.bytes) + p.at[i];
+		ok = PQsendQueryPrepared(l->pg, "due", 3, values, p.lengths,
+					 formats, 1) == 1;
+	}
+	weir__pg_params_fini(&p);
+	return ok;
+}
+
+/* Is anybody there, and anything due?  False: nobody. */
 static bool
 ping(struct pg_listener *l)
 {
-	if (PQsendQuery(l->pg, "") != 1)
+	if (!ask(l))
 		return false;
 	l->is_pinged = true;
+	l->pinged_at_ns = weir_now_ns();
 	l->is_settling = l->is_poked;
 	l->is_poked = false;
 	return true;
+}
+
+/*
+ * Whoever was rung for has looked at everything by now.  That something always
+ * rings is no reason not to ask whether the server is still there.
+ */
+static bool
+is_ping_due(const struct pg_listener *l, int64_t now_ns)
+{
+	int64_t since_ns = now_ns - l->pinged_at_ns;
+
+	return since_ns >= PING_NS ||
+	       (since_ns >= ASK_NS && now_ns - l->rang_at_ns >= ASK_NS);
 }
 
 /* As long as the connection lasts.  False: we are to end. */
 static bool
 serve(struct pg_listener *l)
 {
-	bool is_late = false;
+	bool is_late;
 
 	for (;;) {
+		int64_t now_ns;
+
 		/* What came before an answer is known before the answer is. */
 		if (!take_pong(l) || !take_notices(l))
 			return true;
 		if (l->is_settling && !l->is_pinged)
 			tell_settled(l, true);
-		if (is_late && l->is_pinged)
+		now_ns = weir_now_ns();
+		if (l->is_pinged && now_ns - l->pinged_at_ns > SILENCE_NS)
 			return true;
-		if ((is_late || l->is_poked) && !l->is_pinged && !ping(l))
+		if (!l->is_pinged && (l->is_poked || is_ping_due(l, now_ns)) &&
+		    !ping(l))
 			return true;
-		if (!wait_for(l, PQsocket(l->pg), PING_NS, &is_late))
+		if (!wait_for(l, PQsocket(l->pg), ASK_NS, &is_late))
 			return false;
 	}
 }

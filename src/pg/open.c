@@ -10,7 +10,7 @@
  *
  * Locking: none; nobody else has the store yet, or any more.
  */
-#include "pg/pg.h"
+#include "pg/worked.h"
 
 #include "base/assert.h"
 
@@ -25,6 +25,7 @@ pg_close(weir_store *base)
 	struct weir_pg *store = weir__pg_of(base);
 
 	weir__pg_listener_free(store);
+	weir__pg_worked_free(store);
 	weir__pg_inserts_free(store);
 	weir__pg_conn_fini(&store->admin);
 	weir__pg_conn_fini(&store->insert);
@@ -450,7 +451,8 @@ open_all(struct weir_pg *store, const char *url,
 		status = check_versions(store, options, reterr);
 	if (status == WEIR_OK && !store->has_clock)
 		status = set_clock(store, reterr);
-	if (status == WEIR_OK && !weir__pg_inserts_new(store))
+	if (status == WEIR_OK &&
+	    !(weir__pg_inserts_new(store) && weir__pg_worked_new(store)))
 		status = weir__queue_error(reterr, WEIR_NOMEM, 0,
 					   "out of memory");
 	return status;

@@ -148,6 +148,7 @@ struct weir_pg {
 	struct pg_link work, insert, admin;
 	struct pg_listener *listener; /* listen.c */
 	struct pg_inserts *inserts;   /* insert.c: those that wait */
+	struct pg_worked *worked;     /* worked.c */
 
 	/* atomic: what the database's clock is ahead of our monotonic one */
 	struct weir_u64 offset_ms;
@@ -171,6 +172,10 @@ WEIR_NODISCARD weir_status weir__pg_ready(struct pg_link *conn,
 					  weir_error *reterr)
 	WEIR_REQUIRES(conn->mu);
 void weir__pg_disconnect(struct pg_link *conn) WEIR_REQUIRES(conn->mu);
+
+/* Append a statement's text with the schema in it.  False: no memory. */
+bool weir__pg_expand(struct weir_buf *buf, const struct weir_pg *store,
+		     const char *text);
 
 /* A connection of the room's kind, blocking, set up; NULL and *reterr. */
 PGconn *weir__pg_connect(struct weir_pg *store, const char *what,

@@ -18,6 +18,7 @@
  * Locking: the work connection's mu.
  */
 #include "pg/turn.h"
+#include "pg/worked.h"
 
 #include "base/assert.h"
 
@@ -206,6 +207,7 @@ weir__pg_turn(weir_store *store, struct weir_turn *turn, weir_error *reterr)
 	turn->batch = NULL;
 	turn->more = turn->suspects = false;
 	weir__pg_owner(t.owner, turn->owner->name, turn->owner->id);
+	weir__pg_worked_note(pg, turn);
 	missed = turn->cancels &&
 		 !weir__pg_take_cancels(pg, &turn->cancel_seq, turn->cancels);
 	if (weir__pg_finish_begin(&t))
