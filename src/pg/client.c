@@ -10,6 +10,7 @@
  * Whoever comes back after it was taken for dead may not be: the answer to its
  * last turn was lost.  So enlisting lets go of what it had before.
  */
+#include "pg/leader.h"
 #include "pg/turn.h"
 
 #include "base/assert.h"
@@ -130,8 +131,12 @@ weir__pg_enlist(weir_store *store, struct weir_owner *owner, weir_error *reterr)
 		status = weir__pg_sync(conn, results, reterr);
 	}
 	weir__mutex_unlock(&conn->mu);
-	if (status == WEIR_OK)
+	if (status == WEIR_OK) {
+		/* Who comes back has not gone. */
+		if (!owner->id)
+			weir__pg_leader_enter(conn->store);
 		owner->id = weir__pg_get_int(results[n], 0, 0);
+	}
 	for (size_t i = 0; i < 4; i++)
 		PQclear(results[i]);
 	weir__pg_params_fini(&p);
@@ -146,6 +151,7 @@ weir__pg_leave(weir_store *store, struct weir_owner *owner, weir_error *reterr)
 	struct pg_params p = {0};
 	weir_status status;
 
+	weir__pg_leader_leave(conn->store);
 	weir__mutex_lock(&conn->mu);
 	status = weir__pg_ready(conn, reterr);
 	if (status == WEIR_OK) {

@@ -10,6 +10,7 @@
  *      river_control  a job is to be cancelled keep its id; ring
  *                     a queue goes on again    ring
  *      weir_bell      somebody called wake     ring
+ *      river_leadership                        see leader.c
  *
  * Not everything that comes due is told of; see worked.c.  So once a second,
  * unless it has rung just then, the thread asks whether anything has, which
@@ -27,6 +28,7 @@
  * the pointer to the listener, which comes with the first who asks.  The
  * connection is the thread's own.
  */
+#include "pg/leader.h"
 #include "pg/listen.h"
 #include "pg/turn.h"
 #include "pg/worked.h"
@@ -147,6 +149,7 @@ cancelled_job(const char *payload)
 static bool
 take_notices(struct pg_listener *l)
 {
+	unsigned orders = 0;
 	bool rings = false;
 	PGnotify *notice;
 
@@ -159,6 +162,11 @@ take_notices(struct pg_listener *l)
 
 		if (dot && strcmp(dot, ".river_control") == 0)
 			job = cancelled_job(notice->extra);
+		else if (dot && strcmp(dot, ".river_leadership") == 0) {
+			orders |=
+				weir__pg_leader_heard(l->store, notice->extra);
+			job = -1;
+		}
 		if (job > 0)
 			note_locked(l, job);
 		rings |= job >= 0;
@@ -169,6 +177,7 @@ take_notices(struct pg_listener *l)
 		l->rang_at_ns = weir_now_ns();
 	}
 	weir__mutex_unlock(&l->listen_mu);
+	weir__pg_leader_order(l->store, orders);
 	return true;
 }
 
@@ -272,6 +281,7 @@ connect_it(struct pg_listener *l)
 	if (l->pg && read_prefix(l, prefix, sizeof(prefix)) &&
 	    listen_to(l, prefix, "river_insert") &&
 	    listen_to(l, prefix, "river_control") &&
+	    listen_to(l, prefix, "river_leadership") &&
 	    listen_to(l, prefix, "weir_bell") && prepare_question(l))
 		return true;
 	PQfinish(l->pg);

@@ -1,15 +1,17 @@
 /*
  * The PostgreSQL store: opening it, closing it, its table of functions.
  *
- * Design.  A url is libpq's, but for `schema`, which is ours and taken out
- * before libpq sees it.  What libpq then makes of the url is put together
- * again as a conninfo, so that connections are made from one form only.
+ * Design.  A url is libpq's, but for `schema`, `leader` and `foreign`, which
+ * are ours and taken out before libpq sees it.  What libpq then makes of the
+ * url is put together again as a conninfo, so that connections are made from
+ * one form only.
  *
  * Nothing of a url is told in an error that could be a password: libpq cites
  * what it could not read.
  *
  * Locking: none; nobody else has the store yet, or any more.
  */
+#include "pg/leader.h"
 #include "pg/worked.h"
 
 #include "base/assert.h"
@@ -25,6 +27,7 @@ pg_close(weir_store *base)
 	struct weir_pg *store = weir__pg_of(base);
 
 	weir__pg_listener_free(store);
+	weir__pg_leader_free(store);
 	weir__pg_worked_free(store);
 	weir__pg_inserts_free(store);
 	weir__pg_conn_fini(&store->admin);
@@ -138,8 +141,42 @@ set_schema(struct weir_pg *store, const char *name, size_t len,
 	return WEIR_OK;
 }
 
-static const char schema_word[] = "schema=";
-#define SCHEMA_WORD_LEN (sizeof(schema_word) - 1)
+static bool
+is_text(const char *text, size_t len, const char *wanted)
+{
+	return len == strlen(wanted) && memcmp(text, wanted, len) == 0;
+}
+
+/* One of two words. */
+static weir_status
+set_choice(bool *ret, const char *value, size_t len, const char *no,
+	   const char *yes, weir_error *reterr)
+{
+	*ret = is_text(value, len, yes);
+	if (*ret || is_text(value, len, no))
+		return WEIR_OK;
+	return weir__queue_error(reterr, WEIR_INVAL, 0,
+				 "%.*s: it is either %s or %s", (int)len, value,
+				 no, yes);
+}
+
+/* A parameter, if it is one of ours; *ret_is says whether it is. */
+static weir_status
+set_ours(struct weir_pg *store, const char *word, size_t word_len,
+	 const char *value, size_t len, bool *ret_is, weir_error *reterr)
+{
+	*ret_is = true;
+	if (is_text(word, word_len, "schema"))
+		return set_schema(store, value, len, reterr);
+	if (is_text(word, word_len, "leader"))
+		return set_choice(&store->never_leads, value, len, "on", "off",
+				  reterr);
+	if (is_text(word, word_len, "foreign"))
+		return set_choice(&store->leaves_foreign, value, len, "rescue",
+				  "leave", reterr);
+	*ret_is = false;
+	return WEIR_OK;
+}
 
 /*
  * Where the parameters of a url begin, at its "?", or its end.  Before an "@"
@@ -156,7 +193,7 @@ find_query(const char *url)
 	return at + strcspn(at, "?");
 }
 
-/* Copy a url without our parameter. */
+/* Copy a url without our parameters. */
 static weir_status
 take_url(struct weir_pg *store, const char *url, struct weir_buf *ret,
 	 weir_error *reterr)
@@ -167,12 +204,13 @@ take_url(struct weir_pg *store, const char *url, struct weir_buf *ret,
 
 	weir__buf_append(ret, url, (size_t)(at - url));
 	while (*at && status == WEIR_OK) {
-		size_t len = strcspn(++at, "&");
+		size_t len = strcspn(++at, "&"), word = strcspn(at, "=&");
+		size_t value = word < len ? word + 1 : len;
+		bool is_ours;
 
-		if (strncmp(at, schema_word, SCHEMA_WORD_LEN) == 0) {
-			status = set_schema(store, at + SCHEMA_WORD_LEN,
-					    len - SCHEMA_WORD_LEN, reterr);
-		} else {
+		status = set_ours(store, at, word, at + value, len - value,
+				  &is_ours, reterr);
+		if (!is_ours) {
 			weir__buf_putc(ret, before);
 			weir__buf_append(ret, at, len);
 			before = '&';
@@ -207,17 +245,16 @@ take_pairs(struct weir_pg *store, const char *at, struct weir_buf *ret,
 	while (*at && status == WEIR_OK) {
 		size_t word = strcspn(at, "= ");
 		const char *value = at + word, *end;
+		bool is_ours;
 
 		value += strspn(value, " ");
 		value += *value == '=';
 		value += strspn(value, " ");
 		end = skip_value(value);
 		end += strspn(end, " ");
-		if (word == SCHEMA_WORD_LEN - 1 &&
-		    memcmp(at, schema_word, word) == 0)
-			status = set_schema(store, value, strcspn(value, " "),
-					    reterr);
-		else
+		status = set_ours(store, at, word, value, strcspn(value, " "),
+				  &is_ours, reterr);
+		if (!is_ours)
 			weir__buf_append(ret, at, (size_t)(end - at));
 		at = end > at ? end : at + 1;
 	}
@@ -452,7 +489,8 @@ open_all(struct weir_pg *store, const char *url,
 	if (status == WEIR_OK && !store->has_clock)
 		status = set_clock(store, reterr);
 	if (status == WEIR_OK &&
-	    !(weir__pg_inserts_new(store) && weir__pg_worked_new(store)))
+	    !(weir__pg_inserts_new(store) && weir__pg_worked_new(store) &&
+	      weir__pg_leader_new(store)))
 		status = weir__queue_error(reterr, WEIR_NOMEM, 0,
 					   "out of memory");
 	return status;

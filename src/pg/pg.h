@@ -145,9 +145,12 @@ struct weir_pg {
 	char channel_prefix[2 * PG_SCHEMA_MAX + 4]; /* "schema." */
 	bool has_clock; /* the caller's clock, for tests */
 	int64_t busy_ns;
+	bool never_leads;    /* leader=off */
+	bool leaves_foreign; /* foreign=leave */
 	struct pg_link work, insert, admin;
 	struct pg_listener *listener; /* listen.c */
 	struct pg_inserts *inserts;   /* insert.c: those that wait */
+	struct pg_leader *leader;     /* leader.c */
 	struct pg_worked *worked;     /* worked.c */
 
 	/* atomic: what the database's clock is ahead of our monotonic one */
