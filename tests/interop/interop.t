@@ -28,6 +28,7 @@ import sides  # noqa: E402
 from cases import CASES  # noqa: E402
 import cases_fleet  # noqa: E402,F401
 import cases_jobs  # noqa: E402,F401
+import cases_leader  # noqa: E402,F401
 import cases_schema  # noqa: E402,F401
 import cases_turns  # noqa: E402,F401
 import cases_unique  # noqa: E402,F401

@@ -332,7 +332,7 @@ static const struct command {
 };
 
 static weir_store *
-open_store(const char *schema, bool create)
+open_store(const char *schema, bool create, bool leads)
 {
 	weir_store_options options = WEIR_STORE_OPTIONS_INIT;
 	struct weir_buf whole = {0};
@@ -342,12 +342,23 @@ open_store(const char *schema, bool create)
 	weir__buf_puts(&whole, url);
 	if (*schema)
 		weir__buf_printf(&whole, "?schema=%s", schema);
+	if (!leads)
+		weir__buf_puts(&whole, *schema ? "&leader=off" : "?leader=off");
 	options.url = weir__buf_str(&whole);
 	options.create = options.migrate = create;
 	if (weir__pg_open(&store, options.url, &options, &error) != WEIR_OK)
 		side_fail("open", &error);
 	weir__buf_fini(&whole);
 	return store;
+}
+
+/* What the store has to know before the command has looked at its flags. */
+static bool
+has_flag(char **argv, const char *flag)
+{
+	while (*argv && strcmp(*argv, flag) != 0)
+		argv++;
+	return *argv;
 }
 
 int
@@ -373,7 +384,8 @@ main(int argc, char **argv)
 
 		if (strcmp(*argv, commands[i].name) != 0)
 			continue;
-		store = open_store(schema, commands[i].run == migrate);
+		store = open_store(schema, commands[i].run == migrate,
+				   !has_flag(argv + 1, "--no-leader"));
 		commands[i].run(store, argv + 1);
 		weir_store_close(store);
 		return 0;

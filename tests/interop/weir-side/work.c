@@ -3,7 +3,7 @@
  * or ends.  The flags and kinds are those of work.go:
  *
  *      --queues NAME:WIDTH,...  --kinds KIND,...  --known-only
- *      --retry-ms N  --timeout-ms N  --until-empty
+ *      --retry-ms N  --timeout-ms N  --until-empty  --no-leader (main.c)
  *
  * and --beat-ms N, --dead-ms N, which River does not have.  Others are passed
  * over, so that tests may give the same to both sides.
