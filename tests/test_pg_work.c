@@ -130,6 +130,45 @@ STORE_TEST(river_rows, are_archived_with_all_that_is_kept)
 	CHECK_STR(ask(store, "SELECT count(*) FROM @river_job"), "0");
 }
 
+/* As River's clients count them, and read them. */
+STORE_TEST(river_rows, count_snoozes)
+{
+	static const char snoozes[] =
+		"SELECT metadata ->> 'snoozes' || ' ' || attempt"
+		" FROM @river_job";
+	struct weir_owner *me = queue_enlist(store, "me");
+	int64_t id = queue_put(store, "work");
+
+	(void)ask(store, "UPDATE @river_job SET metadata ="
+			 " '{\"snoozes\": 4, \"mine\": 1e400}'");
+	queue_end_at(store, me, queue_claim_one(store, me, id),
+		     WEIR_VERDICT_SNOOZE, 0);
+	CHECK_STR(ask(store, snoozes), "5 0");
+	queue_end(store, me, queue_claim_one(store, me, id),
+		  WEIR_VERDICT_RELEASE);
+	CHECK_STR(ask(store, snoozes), "5 0");
+	(void)ask(store, "UPDATE @river_job SET metadata = 'null'");
+	queue_end_at(store, me, queue_claim_one(store, me, id),
+		     WEIR_VERDICT_SNOOZE, 0);
+	CHECK_STR(ask(store, snoozes), "1 0");
+}
+
+/* What River does as well: the attempt has been one. */
+STORE_TEST(river_rows, keep_the_attempt_of_a_job_that_was_cancelled)
+{
+	struct weir_owner *me = queue_enlist(store, "me");
+	const struct weir_claim *claim = queue_start(store, me, "work");
+
+	(void)queue_change(store, WEIR_JOB_CANCEL, claim->row.id);
+	CHECK_EQ_INT(queue_end_at(store, me, claim, WEIR_VERDICT_SNOOZE,
+				  queue_now_ms + 9000)
+			     .state,
+		     WEIR_JOB_CANCELLED);
+	CHECK_STR(ask(store, "SELECT attempt || ' ' || (scheduled_at ="
+			     " created_at) FROM @river_job"),
+		  "1 true");
+}
+
 /* jsonb takes no NUL and no half of a surrogate pair. */
 STORE_TEST(outputs, that_jsonb_refuses_do_not_stop_a_turn)
 {

@@ -67,6 +67,12 @@ static const struct pg_sql simple_sql = {
 	"CASE WHEN jsonb_typeof(j.metadata) = 'object'" \
 	" THEN j.metadata ELSE '{}'::jsonb END"
 
+/* River counts them there, and so do handlers that limit them. */
+#define SNOOZED                                                  \
+	"jsonb_build_object('snoozes', CASE"                     \
+	" WHEN jsonb_typeof(j.metadata -> 'snoozes') = 'number'" \
+	" THEN (j.metadata ->> 'snoozes')::numeric ELSE 0 END + 1)"
+
 #define TELL_OF_12 PG_TELL("done", "$12")
 
 static const struct pg_sql other_sql = {
@@ -80,13 +86,18 @@ static const struct pg_sql other_sql = {
 	" ELSE f.state::@river_job_state END,"
 	" finalized_at = CASE WHEN " CANCELLED " OR NOT " RUNS_AGAIN
 	" THEN coalesce($5::timestamptz, now()) END,"
-	" scheduled_at = CASE WHEN f.due IS NULL THEN j.scheduled_at"
+	" scheduled_at = CASE WHEN f.due IS NULL OR " CANCELLED
+	" THEN j.scheduled_at"
 	" ELSE greatest(f.due, coalesce($5::timestamptz, now())) END,"
-	" attempt = j.attempt - f.back,"
+	" attempt = CASE WHEN f.back = 0 OR " CANCELLED " THEN j.attempt"
+	" ELSE j.attempt - 1 END,"
 	" errors = CASE WHEN f.error IS NULL THEN j.errors"
 	" ELSE array_append(j.errors, f.error) END,"
-	" metadata = CASE WHEN f.output IS NULL THEN j.metadata"
-	" ELSE " OBJECT " || jsonb_build_object('output', f.output) END"
+	" metadata = CASE WHEN f.output IS NULL AND f.back < 2"
+	" THEN j.metadata ELSE " OBJECT " ||"
+	" CASE WHEN f.output IS NULL THEN '{}'::jsonb"
+	" ELSE jsonb_build_object('output', f.output) END ||"
+	" CASE WHEN f.back < 2 THEN '{}'::jsonb ELSE " SNOOZED " END END"
 	" FROM f WHERE " FENCED " RETURNING j.id, j.queue, j.state, f.crashes),"
 	" crashed AS (INSERT INTO @weir_suspect AS s (job, crashes)"
 	" SELECT id, crashes FROM done WHERE crashes > 0"
@@ -151,11 +162,13 @@ is_simple(const struct weir_finish *finish)
 	       finish->claim->row.crashes == 0;
 }
 
-static bool
-gives_attempt_back(const struct weir_finish *finish)
+/* 1: the attempt is given back; 2: and that is counted as a snooze. */
+static int
+gives_back(const struct weir_finish *finish)
 {
-	return finish->verdict == WEIR_VERDICT_SNOOZE ||
-	       finish->verdict == WEIR_VERDICT_RELEASE;
+	if (finish->verdict == WEIR_VERDICT_SNOOZE)
+		return 2;
+	return finish->verdict == WEIR_VERDICT_RELEASE;
 }
 
 /* -1: as many as before, for that it was given back says nothing of it. */
@@ -298,7 +311,7 @@ put_states(struct pg_turn *t)
 	weir__pg_array_end(p);
 	weir__pg_array_begin(p, PG_INT2, t->other_count);
 	EACH_ENDING(t, false, e)
-	weir__pg_int2(p, gives_attempt_back(finish_of(t, e)));
+	weir__pg_int2(p, gives_back(finish_of(t, e)));
 	weir__pg_array_end(p);
 }
 
