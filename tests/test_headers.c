@@ -11,6 +11,7 @@
 #include <string.h>
 
 /* All at once: no name of one may stand in the way of another. */
+#include <weir/fleet.h>
 #include <weir/queue.h>
 #include <weir/work.h>
 #include <weir/weir.h>
@@ -91,6 +92,7 @@ TEST(headers, each_declaration_says_waits_threads_owns_and_returns)
 	CHECK(check_contracts("pipeline.h") >= 1);
 	CHECK_EQ_INT(check_contracts("queue.h"), 16);
 	CHECK_EQ_INT(check_contracts("work.h"), 10);
+	CHECK_EQ_INT(check_contracts("fleet.h"), 3);
 }
 
 TEST(headers, give_structs_of_options_their_size)

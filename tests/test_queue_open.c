@@ -92,11 +92,15 @@ TEST(queue_open, takes_paths_with_and_without_a_scheme)
 
 TEST(queue_open, knows_a_url_of_another_kind_and_keeps_its_password)
 {
-	const char *why = "no store of that kind in this build, \"postgres:\"; "
+	const char *why = "no store of that kind in this build, \"mysql:\"; "
 			  "a file is PATH or sqlite:PATH";
+	const char *fleet = "a store in PostgreSQL is opened with "
+			    "weir_fleet_open(), of libweir-fleet";
 
-	CHECK_STR(fault_of_url("postgres://me:secret@host/jobs"), why);
-	CHECK_STR(fault_of_url("postgres:jobs"), why);
+	CHECK_STR(fault_of_url("mysql://me:secret@host/jobs"), why);
+	CHECK_STR(fault_of_url("mysql:jobs"), why);
+	CHECK_STR(fault_of_url("postgres://me:secret@host/jobs"), fleet);
+	CHECK_STR(fault_of_url("postgresql:jobs"), fleet);
 	CHECK(strstr(fault_of_url("SQLite:jobs.db"), "\"SQLite:\""));
 	CHECK(strstr(fault_of_url("file:jobs.db?mode=memory"), "\"file:\""));
 	CHECK(strstr(fault_of_url("jobs:1.db"), "\"jobs:\""));

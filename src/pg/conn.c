@@ -62,14 +62,14 @@ weir__pg_disconnect(struct pg_link *conn)
 
 /* The first line, without what libpq puts in front of it. */
 static void
-take_line(weir_error *reterr, weir_status status, const char *text)
+take_line(weir_error *reterr, weir_status status, int native, const char *text)
 {
 	static const char *const prefixes[] = {"ERROR:  ", "FATAL:  "};
 
 	for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++)
 		if (strncmp(text, prefixes[i], strlen(prefixes[i])) == 0)
 			text += strlen(prefixes[i]);
-	(void)weir__queue_error(reterr, status, 0, "%.*s",
+	(void)weir__queue_error(reterr, status, native, "%.*s",
 				(int)strcspn(text, "\n"), text);
 }
 
@@ -83,6 +83,45 @@ status_of(const char *state)
 	if (strcmp(state, "XX001") == 0 || strcmp(state, "XX002") == 0)
 		return WEIR_CORRUPT;
 	return WEIR_SYSTEM;
+}
+
+/* The errno that says the same, for those who look for a next step. */
+static int
+errno_of(const char *state)
+{
+	if (strcmp(state, "42501") == 0 || strncmp(state, "28", 2) == 0)
+		return EACCES;
+	if (strcmp(state, "25006") == 0)
+		return EROFS;
+	if (strcmp(state, "53100") == 0)
+		return ENOSPC;
+	if (strcmp(state, "53300") == 0 || strncmp(state, "57P", 3) == 0)
+		return EAGAIN;
+	return 0;
+}
+
+/*
+ * The same of a connection that could not be made, for which libpq gives no
+ * SQLSTATE: only words tell.
+ */
+static int
+errno_of_words(PGconn *pg)
+{
+	static const char *const later[] = {"too many", "remaining connection",
+					    "starting up", "shutting down",
+					    "recovery"};
+	const char *text = PQerrorMessage(pg);
+
+	if (PQconnectionNeedsPassword(pg))
+		return EACCES;
+	if (!strstr(text, "FATAL"))
+		return ECONNREFUSED;
+	if (strstr(text, "database \"") && strstr(text, "\" does not exist"))
+		return ENOENT;
+	for (size_t i = 0; i < sizeof(later) / sizeof(later[0]); i++)
+		if (strstr(text, later[i]))
+			return EAGAIN;
+	return EACCES;
 }
 
 weir_status
@@ -99,7 +138,7 @@ weir__pg_failed(PGconn *pg, const PGresult *result, weir_error *reterr)
 		text = pg ? PQerrorMessage(pg) : "out of memory";
 	if (*text == '\0')
 		text = "the connection was lost";
-	take_line(reterr, status, text);
+	take_line(reterr, status, state ? errno_of(state) : 0, text);
 	return status;
 }
 
@@ -117,16 +156,20 @@ ignore_notice(void *user, const char *message)
  * not choose it prices so high that it would compile such a plan first, which
  * takes longer than to run it.
  */
-static const char set_up[] =
-	"SET client_encoding = 'UTF8';"
-	"SET timezone = 'UTC';"
-	"SET default_transaction_isolation = 'read committed';"
-	"SET enable_seqscan = off;"
-	"SET enable_bitmapscan = off;"
-	"SET plan_cache_mode = force_generic_plan;"
-	"SET jit = off;"
-	"SET idle_in_transaction_session_timeout = '30s';"
-	"SET lock_timeout = '10s'";
+#define SET_UP                                                  \
+	"SET client_encoding = 'UTF8';"                         \
+	"SET timezone = 'UTC';"                                 \
+	"SET default_transaction_isolation = 'read committed';" \
+	"SET enable_seqscan = off;"                             \
+	"SET enable_bitmapscan = off;"                          \
+	"SET plan_cache_mode = force_generic_plan;"             \
+	"SET jit = off;"                                        \
+	"SET idle_in_transaction_session_timeout = '30s';"      \
+	"SET lock_timeout = '10s'"
+static const char set_up[] = SET_UP;
+/* A session that cannot write, whatever we do. */
+static const char set_up_read_only[] =
+	SET_UP ";SET default_transaction_read_only = on";
 
 PGconn *
 weir__pg_connect(struct weir_pg *store, const char *what, weir_error *reterr)
@@ -150,11 +193,12 @@ weir__pg_connect(struct weir_pg *store, const char *what, weir_error *reterr)
 	pg = PQconnectdbParams(keys, values, 1);
 	if (!pg || PQstatus(pg) != CONNECTION_OK) {
 		(void)weir__pg_failed(pg, NULL, reterr);
+		reterr->native = pg ? errno_of_words(pg) : 0;
 		PQfinish(pg);
 		return NULL;
 	}
 	(void)PQsetNoticeProcessor(pg, ignore_notice, NULL);
-	result = PQexec(pg, set_up);
+	result = PQexec(pg, store->base.read_only ? set_up_read_only : set_up);
 	if (PQresultStatus(result) != PGRES_COMMAND_OK) {
 		(void)weir__pg_failed(pg, result, reterr);
 		PQfinish(pg);

@@ -11,11 +11,13 @@
  *
  * Locking: none; nobody else has the store yet, or any more.
  */
+#include "pg/admin.h"
 #include "pg/leader.h"
 #include "pg/worked.h"
 
 #include "base/assert.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -193,13 +195,33 @@ find_query(const char *url)
 	return at + strcspn(at, "?");
 }
 
+/*
+ * libpq takes the user to end at the first "@" or "/", whatever was meant; what
+ * it takes for a host or a port then is a part of the password, and is told to
+ * everybody.
+ */
+static weir_status
+check_user(const char *url, weir_error *reterr)
+{
+	const char *at = strstr(url, "://") + 3;
+	const char *end = find_query(url);
+	const char *last = memrchr(at, '@', (size_t)(end - at));
+
+	if (last && strcspn(at, "@/") < (size_t)(last - at) &&
+	    memchr(at, ':', (size_t)(last - at)))
+		return weir__queue_error(reterr, WEIR_INVAL, 0,
+					 "in the user and password of a url, @"
+					 " and / are written %%40 and %%2F");
+	return WEIR_OK;
+}
+
 /* Copy a url without our parameters. */
 static weir_status
 take_url(struct weir_pg *store, const char *url, struct weir_buf *ret,
 	 weir_error *reterr)
 {
 	const char *at = find_query(url);
-	weir_status status = WEIR_OK;
+	weir_status status = check_user(url, reterr);
 	char before = '?';
 
 	weir__buf_append(ret, url, (size_t)(at - url));
@@ -274,8 +296,7 @@ bad_url(const char *url, const char *why, weir_error *reterr)
 }
 
 static void
-put_pair(struct weir_buf *buf, const char *keyword, const char *value,
-	 const char *more)
+put_pair(struct weir_buf *buf, const char *keyword, const char *value)
 {
 	weir__buf_printf(buf, "%s='", keyword);
 	for (; *value; value++) {
@@ -283,11 +304,8 @@ put_pair(struct weir_buf *buf, const char *keyword, const char *value,
 			weir__buf_putc(buf, '\\');
 		weir__buf_putc(buf, *value);
 	}
-	weir__buf_printf(buf, "%s' ", more);
+	weir__buf_puts(buf, "' ");
 }
-
-/* A session that cannot write, whatever we do. */
-static const char read_only[] = " -c default_transaction_read_only=on";
 
 static weir_status
 set_conninfo(struct weir_pg *store, const char *url, weir_error *reterr)
@@ -295,8 +313,6 @@ set_conninfo(struct weir_pg *store, const char *url, weir_error *reterr)
 	struct weir_buf all = {0};
 	char *why = NULL;
 	PQconninfoOption *options = PQconninfoParse(url, &why);
-	const char *more = store->base.read_only ? read_only : "";
-	bool has_options = false;
 
 	if (!options) {
 		weir_status status = bad_url(url, why, reterr);
@@ -304,16 +320,9 @@ set_conninfo(struct weir_pg *store, const char *url, weir_error *reterr)
 		PQfreemem(why);
 		return status;
 	}
-	for (const PQconninfoOption *o = options; o->keyword; o++) {
-		bool is_options = strcmp(o->keyword, "options") == 0;
-
+	for (const PQconninfoOption *o = options; o->keyword; o++)
 		if (o->val)
-			put_pair(&all, o->keyword, o->val,
-				 is_options ? more : "");
-		has_options |= is_options && o->val;
-	}
-	if (!has_options && *more)
-		put_pair(&all, "options", "", more);
+			put_pair(&all, o->keyword, o->val);
 	PQconninfoFree(options);
 	if (!all.failed)
 		store->conninfo = strdup(weir__buf_str(&all));
@@ -352,6 +361,41 @@ set_url(struct weir_pg *store, const char *url, weir_error *reterr)
 	return status;
 }
 
+static void
+take_part(const char *value, char *to, size_t size)
+{
+	snprintf(to, size, "%s", value ? value : "");
+}
+
+bool
+weir__pg_target(const char *url, struct weir_pg_target *ret)
+{
+	struct weir_pg store = {0};
+	PQconninfoOption *options = NULL;
+	weir_error error;
+	bool ok;
+
+	memset(ret, 0, sizeof(*ret));
+	if (set_url(&store, url, &error) == WEIR_OK)
+		options = PQconninfoParse(store.conninfo, NULL);
+	ok = options;
+	for (const PQconninfoOption *o = options; o && o->keyword; o++) {
+		if (strcmp(o->keyword, "host") == 0)
+			take_part(o->val, ret->host, sizeof(ret->host));
+		else if (strcmp(o->keyword, "port") == 0)
+			take_part(o->val, ret->port, sizeof(ret->port));
+		else if (strcmp(o->keyword, "user") == 0)
+			take_part(o->val, ret->user, sizeof(ret->user));
+		else if (strcmp(o->keyword, "dbname") == 0)
+			take_part(o->val, ret->database, sizeof(ret->database));
+	}
+	PQconninfoFree(options);
+	if (store.conninfo)
+		explicit_bzero(store.conninfo, strlen(store.conninfo));
+	free(store.conninfo);
+	return ok;
+}
+
 /* There are servers that speak the protocol, and lack what we rely on. */
 static weir_status
 check_server(PGconn *pg, weir_error *reterr)
@@ -384,9 +428,7 @@ connect_first(struct weir_pg *store, weir_error *reterr)
 	if (status == WEIR_OK)
 		status = check_server(conn->pg, reterr);
 	weir__mutex_unlock(&conn->mu);
-	/* libpq gives no SQLSTATE of a connection that failed. */
-	if (status == WEIR_SYSTEM && strstr(reterr->message, "database \"") &&
-	    strstr(reterr->message, "\" does not exist"))
+	if (status == WEIR_SYSTEM && reterr->native == ENOENT)
 		reterr->status = status = WEIR_NOTFOUND;
 	return status;
 }
@@ -474,6 +516,7 @@ check_versions(struct weir_pg *store, const weir_store_options *options,
 				reterr);
 }
 
+/* Without options it may be of any version, or not be there. */
 static weir_status
 open_all(struct weir_pg *store, const char *url,
 	 const weir_store_options *options, weir_error *reterr)
@@ -484,7 +527,7 @@ open_all(struct weir_pg *store, const char *url,
 		status = connect_first(store, reterr);
 	if (status == WEIR_OK && !*store->schema)
 		status = find_schema(store, reterr);
-	if (status == WEIR_OK)
+	if (status == WEIR_OK && options)
 		status = check_versions(store, options, reterr);
 	if (status == WEIR_OK && !store->has_clock)
 		status = set_clock(store, reterr);
@@ -496,9 +539,9 @@ open_all(struct weir_pg *store, const char *url,
 	return status;
 }
 
-weir_status
-weir__pg_open(weir_store **out, const char *url,
-	      const weir_store_options *options, weir_error *reterr)
+static weir_status
+open_store(weir_store **out, const char *url, const weir_store_options *options,
+	   bool of_any_version, weir_error *reterr)
 {
 	struct weir_pg *store = calloc(1, sizeof(*store));
 	weir_status status;
@@ -516,11 +559,25 @@ weir__pg_open(weir_store **out, const char *url,
 	weir__pg_conn_init(&store->work, store, "work");
 	weir__pg_conn_init(&store->insert, store, "insert");
 	weir__pg_conn_init(&store->admin, store, "admin");
-	status = open_all(store, url, options, reterr);
+	status = open_all(store, url, of_any_version ? NULL : options, reterr);
 	if (status != WEIR_OK) {
 		pg_close(&store->base);
 		return status;
 	}
 	*out = &store->base;
 	return WEIR_OK;
+}
+
+weir_status
+weir__pg_open(weir_store **out, const char *url,
+	      const weir_store_options *options, weir_error *reterr)
+{
+	return open_store(out, url, options, false, reterr);
+}
+
+weir_status
+weir__pg_open_any(weir_store **out, const char *url,
+		  const weir_store_options *options, weir_error *reterr)
+{
+	return open_store(out, url, options, true, reterr);
 }

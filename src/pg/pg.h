@@ -232,6 +232,12 @@ WEIR_NODISCARD weir_status weir__pg_open(weir_store **out, const char *url,
 					 const weir_store_options *options,
 					 weir_error *reterr);
 
+/* The same of any version, or without tables: only admin.c and migrate.c may
+ * do something with it. */
+WEIR_NODISCARD weir_status weir__pg_open_any(weir_store **out, const char *url,
+					     const weir_store_options *options,
+					     weir_error *reterr);
+
 /* migrate.c: River's line "main" and our line "weir". */
 struct pg_versions {
 	int river, ours; /* 0: none */

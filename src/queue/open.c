@@ -1,20 +1,17 @@
 /*
  * Opening a store: which kind it is, by its url.
  *
- * Design: a file of the name "postgres:" is rarer than somebody who believes
- * that this library speaks to PostgreSQL.  So whatever begins like the scheme
- * of a url is one, and a path that looks like that has to be written with
- * "sqlite:" or "./" in front.
+ * Design: a file of the name "postgres:" is rarer than somebody who means a
+ * store of another kind.  So whatever begins like the scheme of a url is one,
+ * and a path that looks like that has to be written with "sqlite:" or "./" in
+ * front.
  */
+#include "queue/options.h"
 #include "queue/store.h"
 
 #include "base/assert.h"
-#include "base/options.h"
 
 #include <string.h>
-
-/* A url beyond it is no path: PATH_MAX, and a scheme. */
-#define URL_MAX 8192
 
 static bool
 is_letter(char c)
@@ -37,6 +34,30 @@ scheme_len(const char *url)
 	return url[len] == ':' && len > 1 ? len : 0;
 }
 
+/* That of the other library, which needs libpq; see weir/fleet.h. */
+static bool
+is_fleet(const char *url, size_t scheme)
+{
+	return (scheme == 8 && memcmp(url, "postgres", 8) == 0) ||
+	       (scheme == 10 && memcmp(url, "postgresql", 10) == 0);
+}
+
+/* What follows the scheme may hold a password. */
+static void
+refuse_scheme(const char *url, size_t scheme, weir_error *reterr)
+{
+	if (is_fleet(url, scheme))
+		(void)weir__queue_error(reterr, WEIR_INVAL, 0,
+					"a store in PostgreSQL is opened with "
+					"weir_fleet_open(), of libweir-fleet");
+	else
+		(void)weir__queue_error(
+			reterr, WEIR_INVAL, 0,
+			"no store of that kind in this build, \"%.*s:\"; a "
+			"file is PATH or sqlite:PATH",
+			(int)(scheme < 40 ? scheme : 40), url);
+}
+
 /* What is behind "sqlite:"; NULL, and *reterr says why not. */
 static const char *
 sqlite_path(const char *url, weir_error *reterr)
@@ -48,12 +69,7 @@ sqlite_path(const char *url, weir_error *reterr)
 	if (scheme > 0) {
 		if (scheme != sizeof(ours) - 1 ||
 		    memcmp(url, ours, scheme) != 0) {
-			/* What follows may hold a password. */
-			(void)weir__queue_error(
-				reterr, WEIR_INVAL, 0,
-				"no store of that kind in this build, \"%.*s:\""
-				"; a file is PATH or sqlite:PATH",
-				(int)(scheme < 40 ? scheme : 40), url);
+			refuse_scheme(url, scheme, reterr);
 			return NULL;
 		}
 		path = url + scheme + 1;
@@ -74,29 +90,6 @@ sqlite_path(const char *url, weir_error *reterr)
 	return path;
 }
 
-static weir_status
-check_options(const weir_store_options *o, weir_error *reterr)
-{
-	if (!o->url)
-		return weir__queue_error(reterr, WEIR_INVAL, 0,
-					 "the store has no url");
-	if (strnlen(o->url, URL_MAX + 1) > URL_MAX)
-		return weir__queue_error(reterr, WEIR_INVAL, 0,
-					 "the url of the store is too long");
-	if (o->read_only && (o->create || o->migrate))
-		return weir__queue_error(reterr, WEIR_INVAL, 0,
-					 "a store cannot be made or migrated "
-					 "read_only");
-	if (o->durability != WEIR_DURABLE_POWER &&
-	    o->durability != WEIR_DURABLE_PROCESS)
-		return weir__queue_error(reterr, WEIR_INVAL, 0,
-					 "no such durability");
-	if (o->busy_ns < 0)
-		return weir__queue_error(reterr, WEIR_INVAL, 0,
-					 "busy_ns is negative");
-	return WEIR_OK;
-}
-
 weir_status
 weir_store_open(weir_store **out, const weir_store_options *options,
 		weir_error *reterr)
@@ -108,20 +101,12 @@ weir_store_open(weir_store **out, const weir_store_options *options,
 
 	if (!reterr)
 		reterr = &error;
-	if (!out || !options ||
-	    !weir__options_copy(&ours, sizeof(ours), options, options->size,
-				sizeof(size_t)))
-		return weir__queue_error(reterr, WEIR_INVAL, 0,
-					 "the options of the store have no "
-					 "size that is known");
-	status = check_options(&ours, reterr);
+	status = weir__store_options_take(&ours, out, options, reterr);
 	if (status != WEIR_OK)
 		return status;
 	path = sqlite_path(ours.url, reterr);
 	if (!path)
 		return WEIR_INVAL;
-	if (ours.busy_ns == 0)
-		ours.busy_ns = WEIR_STORE_BUSY_NS;
 	status = weir__sqlite_open(out, path, &ours, reterr);
 	weir_assert(status != WEIR_OK || (*out)->ops);
 	return status;
