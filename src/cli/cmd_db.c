@@ -34,16 +34,17 @@ static const struct weir_command_word words[] = {
 	 .options = "db json",
 	 .operands_max = 0},
 	{.name = "migrate",
+	 .operands = "[list|up|down]",
 	 .help = "make it, or bring it to the version of this weir",
 	 .options = "to db json",
-	 .operands_max = 0},
+	 .operands_max = 1},
 	{0},
 };
 
 static const char *const synopsis[] = {
 	"[info] [--json]",
 	"check [--json]",
-	"migrate [--to N]",
+	"migrate [list|up|down] [--to N]",
 	NULL,
 };
 
@@ -51,15 +52,27 @@ static const struct weir_command_example examples[] = {
 	{"weir db", "what jobs.db is, and what is in it"},
 	{"weir db check --db /var/lib/app/jobs.db", "is it sound?"},
 	{"weir db migrate", "after a new weir was installed"},
+	{"weir db migrate list --db postgres://app@db.example/app",
+	 "which of River's versions, and of weir's"},
 	{0},
 };
 
 static const struct weir_command_section sections[] = {
 	{"DESCRIPTION",
-	 "Looks after the file that a store of durable jobs is.  `check` "
+	 "Looks after a store of durable jobs: a file, or tables in "
+	 "PostgreSQL.  `check` "
 	 "reads all of it, so it takes as long as that; jobs may be worked "
 	 "meanwhile.  `migrate` is done once after an upgrade, with no worker "
-	 "of an older version running."},
+	 "of an older version running.\n"
+	 "\n"
+	 "A store in PostgreSQL has River's tables and, beside them, weir's "
+	 "own.  The version is River's: `--to` means that, and weir's tables "
+	 "are there from version 7 on.  `migrate list` shows the versions of "
+	 "both, `migrate up` goes forward only, `migrate down` back only, by "
+	 "one if there is no `--to`.  A way back that would take jobs, "
+	 "schedules or archived jobs away is refused.  `check` looks for rows "
+	 "that one of River's clients could not read, whoever has written "
+	 "them, and for jobs whose worker is gone."},
 	{"FILES",
 	 "jobs.db\tthe store, when neither `--db` nor WEIR_DB names one; "
 	 "readable by its owner only\n"
@@ -68,7 +81,8 @@ static const struct weir_command_section sections[] = {
 	{"RECORDS",
 	 "With `--json`, `info` prints one object, `check` one for each "
 	 "finding (`finding`) and a last one with `ok`, `migrate` one with "
-	 "`version`."},
+	 "`version`, `migrate list` one for each version with `line` (`main` "
+	 "is River's), `version`, `applied` and `what`."},
 	{0},
 };
 

@@ -3,7 +3,8 @@
  * option tables (cmd_enqueue.c, cmd_jobs.c, cmd_queues.c, cmd_schedule.c,
  * cmd_db.c) and what they do (the files named below) share.
  *
- * They are done by weir-queue, which is linked with SQLite; see elsewhere.h.
+ * They are done by weir-queue, which is linked with SQLite, or by weir-fleet,
+ * with libpq; see elsewhere.h.
  */
 #ifndef WEIR_SRC_CLI_CMD_QUEUE_H
 #define WEIR_SRC_CLI_CMD_QUEUE_H
@@ -16,7 +17,7 @@
 #define WEIR_QUEUE_DB_ROW                             \
 	AT(FILE, db), .name = "db", .arg = "URL",     \
 		      .shown = WEIR_QUEUE_DB_DEFAULT, \
-		      .help = "the store: a file, or sqlite:PATH"
+		      .help = "the store: a file, or postgres://..."
 
 /* What is said of a job to be, by flags; enqueue and schedule. */
 struct job_cli_options {

@@ -1,59 +1,18 @@
 /*
- * weir db: what a store is, whether it is sound, and its versions.
+ * weir db: what a store is that is a file, whether it is sound, and its
+ * versions.  Those in PostgreSQL are seen to in db_fleet.c.
  */
-#include "cli/cmd_queue.h"
+#include "cli/db_print.h"
 
 #include "base/quote.h"
 #include "base/units.h"
-#include "cli/queue_job.h"
 #include "cli/queue_open.h"
-#include "cli/queue_print.h"
 #include "cli/signals.h"
 #include "queue/sqlite.h"
 
 #include <inttypes.h>
 #include <string.h>
 #include <unistd.h>
-
-struct db {
-	struct weir_cli *cli;
-	const struct db_cli_options *options;
-	weir_store *store;
-	struct queue_out out;
-	uint64_t counts[8], workers, queues, findings;
-	struct weir_buf names; /* of workers */
-};
-
-static int
-failed(struct db *db, const char *what, weir_status status, weir_error *error)
-{
-	error->status = status;
-	return weir__queue_failed(db->cli, db->options->db, what, error);
-}
-
-static bool
-on_queue(const weir_queue_row *row, void *user)
-{
-	struct db *db = user;
-
-	db->queues++;
-	for (unsigned i = 0; i < 8; i++)
-		db->counts[i] += row->counts[i];
-	return true;
-}
-
-static bool
-on_client(const struct weir_client_row *row, void *user)
-{
-	struct db *db = user;
-
-	if (row->gone)
-		return true;
-	weir__buf_printf(&db->names, "%s%s", db->workers > 0 ? ", " : "",
-			 row->name);
-	db->workers++;
-	return true;
-}
 
 static void
 put_info_json(struct db *db, const struct weir_sqlite_info *info)
@@ -74,48 +33,9 @@ put_info_json(struct db *db, const struct weir_sqlite_info *info)
 	weir__json_puts(&j, info->sqlite_version);
 	weir__json_key(&j, "wal_reset_bug");
 	weir__json_puts(&j, info->has_wal_reset_bug ? "closed" : "absent");
-	weir__json_key(&j, "workers");
-	weir__json_uint(&j, db->workers);
-	weir__json_key(&j, "queues");
-	weir__json_uint(&j, db->queues);
-	weir__json_key(&j, "jobs");
-	weir__json_begin_object(&j);
-	for (unsigned i = 0; i < 8; i++) {
-		weir__json_key(&j, weir_job_state_name((weir_state)i));
-		weir__json_uint(&j, db->counts[i]);
-	}
-	weir__json_end_object(&j);
+	weir__db_put_counts_json(db, &j);
 	weir__json_end_object(&j);
 	weir__buf_putc(&db->out.text, '\n');
-}
-
-/* "  store         jobs.db" */
-static void
-put_line(struct db *db, const char *name, const char *value)
-{
-	struct weir_buf *buf = &db->out.text;
-
-	weir__buf_printf(buf, "%-14s ", name);
-	weir__term_clean(buf, value, strlen(value), weir__term_utf8());
-	weir__buf_putc(buf, '\n');
-}
-
-static void
-put_counts(struct db *db)
-{
-	struct weir_buf text = {0};
-	char number[WEIR_FORMAT_SIZE];
-
-	for (unsigned i = 0; i < 8; i++) {
-		if (db->counts[i] == 0)
-			continue;
-		weir__buf_printf(&text, "%s%s %s", text.len > 0 ? ", " : "",
-				 weir__format_count(number, sizeof(number),
-						    db->counts[i]),
-				 weir_job_state_name((weir_state)i));
-	}
-	put_line(db, "jobs", text.len > 0 ? text.data : "none");
-	weir__buf_fini(&text);
 }
 
 static void
@@ -124,23 +44,22 @@ put_info_text(struct db *db, const struct weir_sqlite_info *info)
 	char bytes[WEIR_FORMAT_SIZE], wal[WEIR_FORMAT_SIZE];
 	struct weir_buf text = {0};
 
-	put_line(db, "store", info->path);
+	weir__db_put_line(db, "store", info->path);
 	weir__buf_printf(&text, "%s, and %s in its log",
 			 weir__format_bytes(bytes, sizeof(bytes), info->bytes),
 			 weir__format_bytes(wal, sizeof(wal), info->wal_bytes));
-	put_line(db, "size", weir__buf_str(&text));
+	weir__db_put_line(db, "size", weir__buf_str(&text));
 	weir__buf_reset(&text);
 	weir__buf_printf(&text, "%d", info->schema_version);
-	put_line(db, "schema version", weir__buf_str(&text));
+	weir__db_put_line(db, "schema version", weir__buf_str(&text));
 	weir__buf_reset(&text);
 	weir__buf_printf(&text, "%s%s", info->sqlite_version,
 			 info->has_wal_reset_bug
 				 ? ", which has the WAL-reset bug; weir's "
 				   "programs do not meet it"
 				 : "");
-	put_line(db, "SQLite", weir__buf_str(&text));
-	put_counts(db);
-	put_line(db, "workers", db->workers > 0 ? db->names.data : "none");
+	weir__db_put_line(db, "SQLite", weir__buf_str(&text));
+	weir__db_put_counts(db);
 	weir__buf_fini(&text);
 }
 
@@ -157,36 +76,15 @@ info(struct db *db)
 		return opened;
 	status = weir__sqlite_info(db->store, &info, &error);
 	if (status == WEIR_OK)
-		status = weir_store_queues(db->store, on_queue, db, &error);
-	if (status == WEIR_OK)
-		status = db->store->ops->clients(db->store, on_client, db,
-						 &error);
+		status = weir__db_count(db, &error);
 	if (status != WEIR_OK)
-		return failed(db, "cannot look at the store", status, &error);
+		return weir__db_failed(db, "cannot look at the store", status,
+				       &error);
 	if (db->options->json)
 		put_info_json(db, &info);
 	else
 		put_info_text(db, &info);
 	return weir__queue_out_fini(&db->out);
-}
-
-static void
-put_finding(struct db *db, const char *text, size_t len)
-{
-	struct weir_json j;
-
-	db->findings++;
-	if (!db->options->json) {
-		weir__term_clean(&db->out.text, text, len, weir__term_utf8());
-		weir__buf_putc(&db->out.text, '\n');
-		return;
-	}
-	weir__json_init(&j, &db->out.text);
-	weir__json_begin_object(&j);
-	weir__json_key(&j, "finding");
-	weir__json_string(&j, text, len);
-	weir__json_end_object(&j);
-	weir__buf_putc(&db->out.text, '\n');
 }
 
 /* SQLite gives several in one text, and a heading. */
@@ -197,7 +95,7 @@ on_finding(const char *text, void *user)
 		size_t len = strcspn(text, "\n");
 
 		if (len > 0 && strncmp(text, "***", 3) != 0)
-			put_finding(user, text, len);
+			weir__db_put_finding(user, text, len);
 		text += len + (text[len] == '\n');
 	}
 }
@@ -249,7 +147,7 @@ check_store(struct db *db, const char *what, bool may_be_missing)
 	if (status == WEIR_OK || status == WEIR_OLD || status == WEIR_CORRUPT ||
 	    (status == WEIR_NOTFOUND && may_be_missing))
 		return -1;
-	return failed(db, what, status, &error);
+	return weir__db_failed(db, what, status, &error);
 }
 
 static int
@@ -258,21 +156,12 @@ check(struct db *db)
 	weir_error error = {0};
 	weir_status status = weir__sqlite_check(
 		weir__queue_path(db->options->db), on_finding, db, &error);
-	struct weir_json j;
 	int end;
 
 	if (status != WEIR_OK && status != WEIR_CORRUPT)
-		return failed(db, "cannot check the store", status, &error);
-	if (db->options->json) {
-		weir__json_init(&j, &db->out.text);
-		weir__json_begin_object(&j);
-		weir__json_key(&j, "ok");
-		weir__json_bool(&j, status == WEIR_OK);
-		weir__json_end_object(&j);
-		weir__buf_putc(&db->out.text, '\n');
-	} else if (status == WEIR_OK) {
-		weir__buf_puts(&db->out.text, "sound\n");
-	}
+		return weir__db_failed(db, "cannot check the store", status,
+				       &error);
+	weir__db_put_sound(db, status == WEIR_OK);
 	end = weir__queue_out_fini(&db->out);
 	return status == WEIR_OK ? end : say_damaged(db);
 }
@@ -290,7 +179,8 @@ migrate(struct db *db)
 						  &before, &after, &error);
 
 	if (status != WEIR_OK)
-		return failed(db, "cannot migrate the store", status, &error);
+		return weir__db_failed(db, "cannot migrate the store", status,
+				       &error);
 	if (!was_there)
 		weir__cli_note(db->cli, "made %s", path);
 	if (db->options->json) {
@@ -310,6 +200,17 @@ migrate(struct db *db)
 	return weir__queue_out_fini(&db->out);
 }
 
+/* A file has one line of versions, and no list of them. */
+static int
+no_such_way(struct db *db)
+{
+	weir__cli_error(db->cli, NULL,
+			"'weir db migrate %s' is for a store in PostgreSQL",
+			db->cli->operands[0]);
+	weir__cli_try(db->cli, "weir db migrate --help");
+	return WEIR_EXIT_USAGE;
+}
+
 int
 weir__db_run(struct weir_cli *cli)
 {
@@ -327,6 +228,8 @@ weir__db_run(struct weir_cli *cli)
 		status = check_store(&db, "cannot check the store", false);
 		if (status < 0)
 			status = check(&db);
+	} else if (cli->operand_count > 0) {
+		status = no_such_way(&db);
 	} else {
 		status = check_store(&db, "cannot migrate the store", true);
 		if (status < 0)

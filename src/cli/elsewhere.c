@@ -8,6 +8,7 @@
 #include "cli/cmd_queue.h"
 #include "cli/cmd_work.h"
 #include "cli/signals.h"
+#include "cli/store.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -67,9 +68,18 @@ weir__fetch_run(struct weir_cli *cli)
 }
 
 int
+weir__elsewhere_for(struct weir_cli *cli, const char *db)
+{
+	return weir__elsewhere(cli, weir__db_is_fleet(db) ? "weir-fleet"
+							  : "weir-queue");
+}
+
+int
 weir__enqueue_run(struct weir_cli *cli)
 {
-	return weir__elsewhere(cli, "weir-queue");
+	const struct enqueue_cli_options *o = cli->options;
+
+	return weir__elsewhere_for(cli, o->db);
 }
 
 int
@@ -77,30 +87,38 @@ weir__work_run(struct weir_cli *cli)
 {
 	const struct work_cli_options *o = cli->options;
 
-	return weir__elsewhere(cli, o->http || o->fetch ? "weir-fetch"
-							: "weir-queue");
+	return o->http || o->fetch ? weir__elsewhere(cli, "weir-fetch")
+				   : weir__elsewhere_for(cli, o->db);
 }
 
 int
 weir__jobs_run(struct weir_cli *cli)
 {
-	return weir__elsewhere(cli, "weir-queue");
+	const struct jobs_cli_options *o = cli->options;
+
+	return weir__elsewhere_for(cli, o->db);
 }
 
 int
 weir__queues_run(struct weir_cli *cli)
 {
-	return weir__elsewhere(cli, "weir-queue");
+	const struct queues_cli_options *o = cli->options;
+
+	return weir__elsewhere_for(cli, o->db);
 }
 
 int
 weir__schedule_run(struct weir_cli *cli)
 {
-	return weir__elsewhere(cli, "weir-queue");
+	const struct schedule_cli_options *o = cli->options;
+
+	return weir__elsewhere_for(cli, o->db);
 }
 
 int
 weir__db_run(struct weir_cli *cli)
 {
-	return weir__elsewhere(cli, "weir-queue");
+	const struct db_cli_options *o = cli->options;
+
+	return weir__elsewhere_for(cli, o->db);
 }

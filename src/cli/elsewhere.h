@@ -10,8 +10,10 @@
  *      weir-fetch      libcurl         fetch, and work that is HTTP calls
  *      weir-queue      SQLite          enqueue, work, jobs, queues, schedule,
  *                                      db, and run --queue
+ *      weir-fleet      and libpq       the same, if --db names a store in
+ *                                      PostgreSQL
  *
- * weir-fetch is linked with SQLite, too: for that work, and fetch --queue.
+ * weir-fetch is linked with both, too: for that work, and fetch --queue.
  */
 #ifndef WEIR_SRC_CLI_ELSEWHERE_H
 #define WEIR_SRC_CLI_ELSEWHERE_H
@@ -27,5 +29,8 @@
  * Returns: only if it cannot be run, which has been printed: the exit status.
  */
 int weir__elsewhere(struct weir_cli *cli, const char *program);
+
+/* The same with the program for what is done to that store. */
+int weir__elsewhere_for(struct weir_cli *cli, const char *db);
 
 #endif

@@ -269,8 +269,10 @@ on_shown(const weir_job_row *row, void *user)
 void
 weir__jobs_not_found(struct jobs *jobs, int64_t id)
 {
+	struct queue_shown shown;
+
 	weir__cli_error(jobs->cli, NULL, "there is no job %" PRId64 " (%s)", id,
-			jobs->options->db);
+			weir__queue_shown(&shown, jobs->options->db));
 }
 
 static int

@@ -8,6 +8,7 @@
 #include "cli/queue_open.h"
 
 #include "base/quote.h"
+#include "cli/store.h"
 
 #include <errno.h>
 #include <string.h>
@@ -26,10 +27,12 @@ weir__queue_path(const char *db)
 void
 weir__queue_put_db(struct weir_cli *cli, struct weir_buf *buf, const char *db)
 {
+	struct queue_shown shown;
+
 	if (weir__option_source(cli, "db") != WEIR_FROM_FLAG)
 		return;
 	weir__buf_puts(buf, " --db ");
-	weir__quote_word(buf, db);
+	weir__quote_word(buf, weir__queue_shown(&shown, db));
 }
 
 int
@@ -128,6 +131,16 @@ try_system(struct weir_cli *cli, const char *path, int native)
 }
 
 static void
+try_next_of_fleet(struct weir_cli *cli, const char *db, const weir_error *error)
+{
+	struct weir_buf words = {0};
+
+	weir__queue_put_db(cli, &words, db);
+	weir__cli_fleet_try(cli, db, weir__buf_str(&words), error);
+	weir__buf_fini(&words);
+}
+
+static void
 try_next(struct weir_cli *cli, const char *db, const weir_error *error)
 {
 	const char *path = weir__queue_path(db);
@@ -171,30 +184,25 @@ try_next(struct weir_cli *cli, const char *db, const weir_error *error)
 	}
 }
 
-/* How much of it may be shown: up to what comes behind "postgres://". */
-static size_t
-shown_len(const char *db)
-{
-	const char *scheme = strstr(db, "://");
-
-	return scheme ? (size_t)(scheme - db) + 3 : strlen(db);
-}
-
 int
 weir__queue_failed(struct weir_cli *cli, const char *db, const char *what,
 		   const weir_error *error)
 {
 	weir_status status = error->status;
+	bool is_fleet = weir__db_is_fleet(db);
+	struct queue_shown shown;
 
 	if (status == WEIR_NOMEM)
 		return weir__queue_no_memory(cli);
-	/* A url of another kind may hold a password. */
-	weir__cli_error(cli, what, "%s (%.*s)",
-			status == WEIR_NOTFOUND ? "there is none"
-			: error->message[0]     ? error->message
-						: weir_status_message(status),
-			(int)shown_len(db), db);
-	try_next(cli, db, error);
+	weir__cli_error(cli, what, "%s (%s)",
+			status == WEIR_NOTFOUND && !is_fleet ? "there is none"
+			: error->message[0]                  ? error->message
+					    : weir_status_message(status),
+			weir__queue_shown(&shown, db));
+	if (is_fleet)
+		try_next_of_fleet(cli, db, error);
+	else
+		try_next(cli, db, error);
 	return status == WEIR_INVAL ? WEIR_EXIT_USAGE : WEIR_EXIT_FAILURE;
 }
 
@@ -210,10 +218,12 @@ weir__queue_open(struct weir_cli *cli, const char *db, enum queue_open_how how,
 	options.url = db;
 	options.read_only = how == QUEUE_OPEN_LOOK;
 	options.durability = durability;
-	status = weir_store_open(ret, &options, &error);
-	if (status == WEIR_NOTFOUND && how == QUEUE_OPEN_MAKE) {
+	status = weir__cli_store_open(ret, &options, &error);
+	/* A database is somebody's, and nothing is made in it unasked. */
+	if (status == WEIR_NOTFOUND && how == QUEUE_OPEN_MAKE &&
+	    !weir__db_is_fleet(db)) {
 		options.create = true;
-		status = weir_store_open(ret, &options, &error);
+		status = weir__cli_store_open(ret, &options, &error);
 		if (status == WEIR_OK)
 			weir__cli_note(cli, "made %s", weir__queue_path(db));
 	}
@@ -222,6 +232,9 @@ weir__queue_open(struct weir_cli *cli, const char *db, enum queue_open_how how,
 	error.status = status;
 	failed = weir__queue_failed(cli, db, "cannot open the store", &error);
 	if (status == WEIR_INVAL)
-		weir__cli_try(cli, "weir %s --db jobs.db", cli->command->name);
+		weir__cli_try(cli, "weir %s --db %s", cli->command->name,
+			      weir__db_is_fleet(db)
+				      ? "postgres://USER@HOST/DATABASE"
+				      : "jobs.db");
 	return failed;
 }

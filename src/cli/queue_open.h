@@ -54,7 +54,21 @@ int weir__queue_no_memory(struct weir_cli *cli);
 void weir__queue_put_db(struct weir_cli *cli, struct weir_buf *buf,
 			const char *db);
 
-/* The file that a URL names. */
+/* The file that a URL names, if it is that of a file. */
 const char *weir__queue_path(const char *db);
+
+/*
+ * What may be shown of a URL: all but passwords.  A file's is shown as it is;
+ * of others, what does not fit is left out.
+ *
+ * Waits:   never.
+ * Threads: any.
+ * Owns:    the text is db's or shown's.
+ * Returns: the text.
+ */
+struct queue_shown {
+	char text[512];
+};
+const char *weir__queue_shown(struct queue_shown *shown, const char *db);
 
 #endif

@@ -157,10 +157,12 @@ static int
 settle(struct queues *queues, const char *name, weir_status status,
        weir_error *error, int *ret_worst)
 {
+	struct queue_shown url;
+
 	if (status == WEIR_NOTFOUND) {
 		weir__cli_error(queues->cli, NULL,
 				"there is no queue '%s' (%s)", name,
-				queues->options->db);
+				weir__queue_shown(&url, queues->options->db));
 		*ret_worst = WEIR_EXIT_SOME_FAILED;
 		return -1;
 	}

@@ -692,11 +692,12 @@ run_fini(struct run *run)
 int
 weir__run_run(struct weir_cli *cli)
 {
+	const struct run_cli_options *options = cli->options;
 	struct run *run;
 	int status;
 
-	if (((const struct run_cli_options *)cli->options)->queue)
-		return weir__elsewhere(cli, "weir-queue");
+	if (options->queue)
+		return weir__elsewhere_for(cli, options->db);
 	run = calloc(1, sizeof(*run));
 	if (!run) {
 		weir__cli_error(cli, NULL, "out of memory");

@@ -267,9 +267,12 @@ change(struct schedules *s, const char *word)
 							   pause, &error);
 
 		if (status == WEIR_NOTFOUND) {
-			weir__cli_error(s->cli, NULL,
-					"there is no schedule '%s' (%s)", name,
-					s->options->db);
+			struct queue_shown shown;
+
+			weir__cli_error(
+				s->cli, NULL, "there is no schedule '%s' (%s)",
+				name,
+				weir__queue_shown(&shown, s->options->db));
 			worst = WEIR_EXIT_SOME_FAILED;
 		} else if (status != WEIR_OK) {
 			return failed(s, "cannot change a schedule", status,

@@ -218,6 +218,8 @@ take_signals(struct work_run *run)
 static void
 say_trouble(struct work_run *run)
 {
+	struct queue_shown shown;
+	const char *db;
 	weir_error error;
 	bool is_new;
 
@@ -229,13 +231,13 @@ say_trouble(struct work_run *run)
 	/* Of a damaged one the last words tell. */
 	if (!is_new || error.status == WEIR_CORRUPT)
 		return;
+	db = weir__queue_shown(&shown, run->options->db);
 	if (error.status != WEIR_OK)
 		weir__cli_error(run->cli, "the store cannot be used just now",
-				"%s (%s); trying again", error.message,
-				run->options->db);
+				"%s (%s); trying again", error.message, db);
 	else
 		weir__cli_note(run->cli, "the store can be used again (%s)",
-			       run->options->db);
+			       db);
 }
 
 static void
@@ -457,13 +459,15 @@ conclude(struct work_run *run)
 static void
 say_what(struct work_run *run)
 {
+	struct queue_shown shown;
 	struct weir_buf line = {0};
 
 	for (size_t i = 0; i < run->queue_count; i++)
 		weir__buf_printf(&line, "%s%s", i > 0 ? ", " : "",
 				 run->queues[i].name);
 	weir__cli_note(run->cli, "working %s of %s, %" PRIu32 " at once",
-		       weir__buf_str(&line), run->options->db, run->jobs);
+		       weir__buf_str(&line),
+		       weir__queue_shown(&shown, run->options->db), run->jobs);
 	if (!run->command && !run->options->http && !run->options->fetch)
 		weir__cli_note(run->cli, "running what weir run --queue has "
 					 "put there; others need a COMMAND");

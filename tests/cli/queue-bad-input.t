@@ -386,10 +386,10 @@ match_err '^weir enqueue: cannot open the store: .*Permission denied (readonly/n
 match_err '^try: ls -ld readonly$'
 chmod 755 readonly
 
-refused 2 'no store of that kind in this build, "postgres:"' 'weir jobs --db jobs.db' \
-	jobs --db postgres://db/app
-refused 2 'no store of that kind' '' db check --db postgres://db/app
-weir jobs --db postgres://user:secret@db/app
+refused 2 'no store of that kind in this build, "mysql:"' 'weir jobs --db jobs.db' \
+	jobs --db mysql://db/app
+refused 2 'no store of that kind' '' db check --db mysql://db/app
+weir jobs --db mysql://user:secret@db/app
 check 'a password is not repeated' sh -c "! grep -q secret $err"
 
 done_testing
