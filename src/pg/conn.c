@@ -32,6 +32,7 @@
 static weir_status lost(struct pg_link *conn, weir_error *reterr)
 	WEIR_REQUIRES(conn->mu);
 static void forget_prepared(struct pg_link *conn) WEIR_REQUIRES(conn->mu);
+static void notice_end(struct pg_link *conn) WEIR_REQUIRES(conn->mu);
 
 void
 weir__pg_conn_init(struct pg_link *conn, struct weir_pg *store,
@@ -208,9 +209,28 @@ weir__pg_connect(struct weir_pg *store, const char *what, weir_error *reterr)
 	return pg;
 }
 
+/*
+ * A connection that the server has closed meanwhile is no loss, if that
+ * is known before anything is sent: nothing that was sent is unanswered.
+ */
+static void
+notice_end(struct pg_link *conn)
+{
+	struct pollfd fd = {.events = POLLIN};
+
+	/* Its last words come first, and then the end. */
+	for (int i = 0; i < 8 && conn->pg; i++) {
+		fd.fd = PQsocket(conn->pg);
+		if (fd.fd < 0 || poll(&fd, 1, 0) <= 0 ||
+		    PQconsumeInput(conn->pg) != 1)
+			return;
+	}
+}
+
 weir_status
 weir__pg_ready(struct pg_link *conn, weir_error *reterr)
 {
+	notice_end(conn);
 	if (conn->pg && PQstatus(conn->pg) != CONNECTION_OK)
 		weir__pg_disconnect(conn);
 	if (conn->pg)

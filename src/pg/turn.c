@@ -23,7 +23,6 @@
 #include "base/assert.h"
 
 #include <inttypes.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -108,31 +107,12 @@ read_cancels(const PGresult *result, struct weir_buf *cancels)
 	}
 }
 
-/*
- * A connection that the server has closed between two turns is no loss, if that
- * is known before anything is sent: nothing that was sent is unanswered.
- */
-static void
-notice_end(struct pg_link *conn)
-{
-	struct pollfd fd = {.events = POLLIN};
-
-	/* Its last words come first, and then the end. */
-	for (int i = 0; i < 8 && conn->pg; i++) {
-		fd.fd = PQsocket(conn->pg);
-		if (fd.fd < 0 || poll(&fd, 1, 0) <= 0 ||
-		    PQconsumeInput(conn->pg) != 1)
-			return;
-	}
-}
-
 /* Send it all, once.  The results are there with OK. */
 static weir_status
 visit(struct pg_turn *t, bool missed, weir_error *reterr)
 {
 	weir_status status;
 
-	notice_end(t->conn);
 	status = weir__pg_ready(t->conn, reterr);
 	t->sent = 0;
 	if (status != WEIR_OK)
