@@ -451,7 +451,7 @@ note_final(const weir_job_row *row, void *user)
 	if ((row->state == WEIR_JOB_DISCARDED) != !strcmp(row->kind, "poison"))
 		(void)fprintf(stderr, "job %" PRId64 ", %s, is %s\n", row->id,
 			      row->kind, weir_job_state_name(row->state));
-	if (!key || sscanf(key, ":\"%39[^\"]\"", word) != 1)
+	if (!key || sscanf(key, ": \"%39[^\"]\"", word) != 1)
 		(void)snprintf(word, sizeof(word), "?");
 	history_note(history, "final %" PRId64 " %s %s %d", row->id,
 		     weir_job_state_name(row->state), word,

@@ -89,6 +89,14 @@ victim_db_close(struct victim_db *db)
 	free(db);
 }
 
+/* The last words of a server that is stopped. */
+static void
+ignore_notice(void *user, const char *message)
+{
+	(void)user;
+	(void)message;
+}
+
 static PGresult *
 ask(struct victim_db *db, const char *sql)
 {
@@ -97,6 +105,7 @@ ask(struct victim_db *db, const char *sql)
 
 		PQfinish(db->pg);
 		db->pg = PQconnectdb(db->conninfo);
+		(void)PQsetNoticeProcessor(db->pg, ignore_notice, NULL);
 		(void)snprintf(set, sizeof(set),
 			       "SET client_min_messages = warning;"
 			       "SET search_path = %s",
