@@ -86,7 +86,8 @@ static const struct pg_sql insert_unique = {
 /* Whoever waits for a time has to hear of an earlier one, too. */
 static const struct pg_sql tell = {
 	"insert_tell",
-	"SELECT pg_current_xact_id()::text::int8, now(), count(*) FILTER"
+	"SELECT pg_current_xact_id()::text::int8, now(), " PG_TIMELINE
+	", count(*) FILTER"
 	" (WHERE pg_notify($1::text, '{\"queue\":' || to_json(q)::text || '}')"
 	"  IS NULL) FROM unnest($2::text[]) q"};
 
@@ -489,6 +490,7 @@ weir__pg_rows_take(struct pg_rows *rows, PGresult *const *results)
 		}
 	rows->xid = weir__pg_get_int(results[at], 0, 0);
 	rows->at_ms = weir__pg_get_ms(results[at], 0, 1);
+	rows->timeline = weir__pg_get_int(results[at], 0, 2);
 	return true;
 }
 

@@ -26,6 +26,11 @@ struct pg_entry {
 	bool taken;
 };
 
+/* That of a replica that was promoted is another one. */
+#define PG_TIMELINE                                                      \
+	"('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))" \
+	"::bit(32)::int8"
+
 struct pg_rows {
 	const struct weir_pg *store;
 	struct pg_entry *all;
@@ -46,7 +51,7 @@ struct pg_rows {
 	struct pg_params params;
 
 	/* Of the transaction, once taken. */
-	int64_t xid, at_ms;
+	int64_t xid, at_ms, timeline;
 };
 
 WEIR_NODISCARD weir_status weir__pg_rows_init(struct pg_rows *rows,

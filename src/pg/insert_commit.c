@@ -17,6 +17,8 @@
  * has not crashed since: one that was not on the disk by then is no more, and
  * its number is given out again.  So if it was started since, only a row of
  * ours, which is known by its id and its time, proves that we were committed.
+ * The same holds of a replica that was promoted, which may never have heard of
+ * us: that shows in its timeline.
  *
  * Locking: the mutex of the connection is the caller's.
  */
@@ -29,14 +31,16 @@
 /*
  * Our old session is ended if it is still there; then it has ended one way or
  * the other.  It is known by its transaction: with a pooler in between, libpq
- * does not know its process.  The order of the two statements matters: a number
+ * does not know its process; who has its number now, but did not begin when we
+ * did, is somebody else.  The order of the two statements matters: a number
  * that is not ended by now and that no session has is of before a crash.
  */
 static const struct pg_sql end_session = {
 	"insert_end",
 	"SELECT count(*), count(*) FILTER (WHERE pg_terminate_backend(pid))"
 	" FROM pg_stat_activity"
-	" WHERE backend_xid = ($1::int8 % 4294967296)::text::xid"};
+	" WHERE backend_xid = ($1::int8 % 4294967296)::text::xid"
+	" AND date_trunc('milliseconds', xact_start) = $2::timestamptz"};
 static const struct pg_sql ask_status = {
 	"insert_status",
 	"SELECT CASE WHEN $1::int8::text::xid8 <"
@@ -46,7 +50,8 @@ static const struct pg_sql ask_status = {
 	" EXISTS (SELECT FROM @river_job WHERE id = $2"
 	"  AND date_trunc('milliseconds', created_at) = $3::timestamptz),"
 	" greatest(pg_postmaster_start_time(),"
-	"  (SELECT stats_reset FROM pg_stat_bgwriter)) >= $4::timestamptz"};
+	"  (SELECT stats_reset FROM pg_stat_bgwriter)) >= $4::timestamptz"
+	" OR " PG_TIMELINE " <> $5"};
 
 /* A row that was new, and the time that it was created at. */
 static void
@@ -63,6 +68,7 @@ put_proof(struct pg_params *p, const struct pg_rows *rows)
 	weir__pg_int8(p, id);
 	weir__pg_time(p, at_ms);
 	weir__pg_time(p, rows->at_ms);
+	weir__pg_int8(p, rows->timeline);
 }
 
 enum outcome { NOT_COMMITTED, COMMITTED, NOT_YET, NOT_KNOWN };
@@ -103,6 +109,7 @@ ask_outcome(struct pg_link *conn, const struct pg_rows *rows)
 		return NOT_YET;
 	weir__pg_begin(&p);
 	weir__pg_int8(&p, rows->xid);
+	weir__pg_time(&p, rows->at_ms);
 	weir__pg_begin(&q);
 	weir__pg_int8(&q, rows->xid);
 	put_proof(&q, rows);
