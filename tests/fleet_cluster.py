@@ -70,6 +70,13 @@ class Cluster:
                   encoding="ascii") as file:
             file.write(text + "\n")
 
+    def trust(self, address):
+        """Let somebody in from elsewhere."""
+        with open(os.path.join(self.data, "pg_hba.conf"), "a",
+                  encoding="ascii") as file:
+            file.write(f"host all all {address}/32 trust\n")
+        self.ask("SELECT pg_reload_conf()")
+
     def create(self, more=""):
         self.run(f"{find_bin()}/initdb", "-D", self.data, "-U", "postgres",
                  "-A", "trust", "--no-sync", "--no-instructions", "-E",

@@ -13,6 +13,7 @@
  *                            once
  *      clear                 cut nothing any more
  *      fired                 has the cut come to pass? "yes", "no"
+ *      live NAME             how many connections have both ends?
  *      drop NAME             cut those that there are
  *      stall on|off          nothing goes through, and nothing is cut
  *      delay MS              everything goes through so much later
@@ -453,6 +454,19 @@ forget_counts(void)
 	}
 }
 
+static void
+say_live(const char *name)
+{
+	int live = 0;
+
+	for (struct pair *pair = pairs; pair; pair = pair->next)
+		live += is_named(pair->name, name) &&
+			pair->ends[CLIENT].fd >= 0 &&
+			pair->ends[SERVER].fd >= 0;
+	(void)printf("%d\n", live);
+	(void)fflush(stdout);
+}
+
 static bool
 set_rule(const char *line)
 {
@@ -522,6 +536,8 @@ take_orders(void)
 		*end = '\0';
 		if (sscanf(orders.data, "counts %63s", word) == 1)
 			say_counts(word);
+		else if (sscanf(orders.data, "live %63s", word) == 1)
+			say_live(word);
 		else if (strcmp(orders.data, "fired") == 0)
 			say(rule.fired ? "yes" : "no");
 		else

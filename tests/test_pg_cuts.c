@@ -33,7 +33,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { LATE_MS = 15, STRIDE = 7, MESSAGES = 512, LIMIT_S = 240 };
+enum { STRIDE = 7, MESSAGES = 512, LIMIT_S = 240 };
 
 /* All that a test has. */
 struct bench {
@@ -229,16 +229,18 @@ pause_ms(int ms)
 	(void)poll(NULL, 0, ms);
 }
 
-/* Until nothing that was sent is still being done. */
+/* Until there are no other sessions than those of whole connections. */
 static void
 wait_for_quiet(struct bench *b)
 {
+	char sql[160];
+
+	(void)snprintf(sql, sizeof(sql),
+		       "SELECT count(*) FROM pg_stat_activity WHERE"
+		       " application_name LIKE '%%%s'",
+		       verb->link);
 	for (int i = 0; i < 5000; i++) {
-		if (strcmp(ask(b, "SELECT count(*) FROM pg_stat_activity WHERE"
-				  " (application_name LIKE 'weir %' OR"
-				  " application_name = 'by_hand')"
-				  " AND state <> 'idle'"),
-			   "0") == 0)
+		if (strcmp(ask(b, sql), order(b, "live %s", verb->link)) == 0)
 			return;
 		pause_ms(1);
 	}
@@ -299,7 +301,7 @@ try_it(struct bench *b, bool cold, const char *cut)
 }
 
 static void
-try_cut(struct bench *b, bool cold, const char *cut, bool late)
+try_cut(struct bench *b, bool cold, const char *cut)
 {
 	if (!cold) /* on a connection that knows all statements */
 		try_it(b, false, NULL);
@@ -307,8 +309,6 @@ try_cut(struct bench *b, bool cold, const char *cut, bool late)
 	(void)snprintf(where, sizeof(where), "%s, %s, %s: %s", verb->name,
 		       cold ? "cold" : "warm", cut,
 		       weir_status_name(b->status));
-	if (late)
-		pause_ms(LATE_MS + 2);
 	wait_for_quiet(b);
 	b->cuts++;
 	b->fired += strcmp(order(b, "fired"), "yes") == 0;
@@ -331,7 +331,7 @@ cut_all(struct bench *b, bool cold, char dir, const char *types,
 				       verb->link, dir, n,
 				       i == 0 ? "before" : "after",
 				       i == 2 ? " 15" : "");
-			try_cut(b, cold, cut, i == 2);
+			try_cut(b, cold, cut);
 		}
 }
 
