@@ -115,7 +115,7 @@ class Cluster:
                 with open(pid_file, encoding="ascii") as file:
                     lines = file.read().splitlines()
                 # The file of a server that was stopped at once is still there.
-                if (lines[0] == str(self.process.pid) and len(lines) > 7 and
+                if (len(lines) > 7 and lines[0] == str(self.process.pid) and
                         lines[7].strip() in ("ready", "standby")):
                     return
             except OSError:

@@ -340,11 +340,13 @@ work_on(bool until_empty)
 	options.completed_ns = options.cancelled_ns = options.discarded_ns =
 		WEIR_FOREVER;
 	options.trouble = on_trouble;
-	do {
-		status = weir_work_new(&w, store, &options, &error);
-	} while (status == WEIR_BUSY && alone);
-	if (status == WEIR_OK)
-		status = weir_work_run(w, NULL, &error);
+	while ((status = weir_work_new(&w, store, &options, &error)) !=
+		       WEIR_OK &&
+	       ((status == WEIR_BUSY && alone) || victim_may_fail(status)))
+		pace(alone ? 0 : 20);
+	if (status != WEIR_OK)
+		victim_die("work anew", status, &error);
+	status = weir_work_run(w, NULL, &error);
 	if (status != WEIR_OK)
 		victim_die("work", status, &error);
 	weir_work_free(w);
