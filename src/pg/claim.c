@@ -3,8 +3,9 @@
  *
  * Design.  One statement claims for all wants: for each of them, in their
  * order, it walks along River's own index (state, queue, priority,
- * scheduled_at, id), locks what nobody else has locked, and marks it.  What
- * comes back has no order, and is sorted here.
+ * scheduled_at, id), locks what nobody else has locked, and marks it.  Each
+ * priority is a line of its own, so that each can begin at its cursor, if it
+ * has one; see cursor.c.  What comes back has no order, and is sorted here.
  *
  * Statements of one transaction see what the ones before have done, but the
  * parts of one statement do not.  So a second want of a queue, which must not
@@ -15,6 +16,7 @@
  * attempted_at is what a claim is fenced by, together with the attempt, which
  * a release gives back; so it always grows, even if the clock does not.
  */
+#include "pg/cursor.h"
 #include "pg/turn.h"
 
 #include "base/assert.h"
@@ -34,11 +36,14 @@ enum {
 
 /*
  * $1, $2: wants; $3: the owner; $8: whether wants of this turn are mixed, and
- * so depend on what those before have claimed.
+ * so depend on what those before have claimed; $10 to $13: cursors of wants,
+ * by priority.
  */
 #define WANTS_UNLESS                                                       \
 	"WITH w AS MATERIALIZED (SELECT * FROM unnest($1::text[],"         \
-	" $2::integer[]) AS w(queue, most)"                                \
+	" $2::integer[], $10::timestamptz[], $11::timestamptz[],"          \
+	" $12::timestamptz[], $13::timestamptz[])"                         \
+	" AS w(queue, most, from1, from2, from3, from4)"                   \
 	" WHERE EXISTS (SELECT 1 FROM @weir_client WHERE id = $3)"         \
 	" AND (NOT $8 OR coalesce(current_setting('weir.turn', true), '')" \
 	" NOT IN ("
@@ -81,11 +86,15 @@ static const struct pg_sql claim_sql = {
 	"claim", WANTS_UNLESS
 	"'suspect'" WANTS_END
 	" picked AS MATERIALIZED (SELECT x.id FROM w, LATERAL ("
-	"SELECT j.id FROM @river_job j WHERE j.state = 'available'"
-	" AND j.queue = w.queue AND " IS_DUE " AND " KIND_FITS
+	"SELECT y.id FROM (VALUES (1::smallint, w.from1), (2::smallint, "
+	"w.from2),"
+	" (3::smallint, w.from3), (4::smallint, w.from4)) p (priority, first),"
+	" LATERAL (SELECT j.id FROM @river_job j WHERE j.state = 'available'"
+	" AND j.queue = w.queue AND j.priority = p.priority AND " IS_DUE
+	" AND j.scheduled_at >= coalesce(p.first, '-infinity') AND " KIND_FITS
 	" AND NOT EXISTS (SELECT 1 FROM @weir_suspect s"
-	" WHERE s.job = j.id OFFSET 0) " IN_ORDER
-	" LIMIT w.most FOR UPDATE OF j SKIP LOCKED) x)," CLAIMED
+	" WHERE s.job = j.id OFFSET 0) ORDER BY j.scheduled_at, j.id"
+	" LIMIT w.most FOR UPDATE OF j SKIP LOCKED) y LIMIT w.most) x)," CLAIMED
 	" SELECT c.*, x.suspects, " TELL "some" TELL_END
 	" FROM (SELECT EXISTS (SELECT 1 FROM @weir_suspect s, LATERAL ("
 	"SELECT 1 FROM @river_job j WHERE j.id = s.job"
@@ -161,6 +170,22 @@ put_wants(struct pg_turn *t, const struct pg_claim_sent *sent)
 	weir__pg_array_end(p);
 }
 
+/* $10 to $13. */
+static void
+put_cursors(struct pg_turn *t, const struct pg_claim_sent *sent)
+{
+	const struct weir_want *wants = t->turn->wants + sent->first;
+
+	for (int priority = 0; priority < PG_PRIORITIES; priority++) {
+		weir__pg_array_begin(&t->p, PG_TIMESTAMPTZ, sent->count);
+		for (size_t i = 0; i < sent->count; i++)
+			weir__pg_time(&t->p,
+				      weir__pg_cursor_since(t, wants[i].queue,
+							    priority));
+		weir__pg_array_end(&t->p);
+	}
+}
+
 static void
 put_kinds(struct pg_turn *t)
 {
@@ -179,6 +204,7 @@ void
 weir__pg_claim_send(struct pg_turn *t)
 {
 	divide(t);
+	weir__pg_cursor_begin(t);
 	for (size_t i = 0; i < t->claim_count; i++) {
 		struct pg_claim_sent *sent = &t->claims[i];
 
@@ -189,6 +215,7 @@ weir__pg_claim_send(struct pg_turn *t)
 		put_kinds(t);
 		weir__pg_bool(&t->p, t->wants_alone && t->claim_count > 1);
 		weir__pg_text(&t->p, t->owner, strlen(t->owner));
+		put_cursors(t, sent);
 		sent->result = weir__pg_turn_send(t, sent->alone ? &suspect_sql
 								 : &claim_sql);
 	}
@@ -264,6 +291,33 @@ note_more(struct pg_turn *t, const struct pg_claim_sent *sent,
 	}
 }
 
+/* Where the next claim may begin. */
+static void
+note_cursors(struct pg_turn *t, const struct pg_claim_sent *sent,
+	     const struct place *places, int count)
+{
+	const PGresult *result = t->results[sent->result];
+	int at = 0;
+
+	for (size_t i = 0; i < sent->count; i++) {
+		const struct weir_want *want = &t->turn->wants[sent->first + i];
+		struct pg_got got = {.queue = want->queue, .most = want->count};
+
+		for (; at < count && places[at].want == i; at++) {
+			int64_t p = places[at].priority - 1;
+
+			weir_assert(p >= 0 && p < PG_PRIORITIES);
+			got.count++;
+			if (got.has[p])
+				continue;
+			got.has[p] = true;
+			got.first_ms[p] = weir__pg_get_ms(
+				result, places[at].row, COLUMN_SCHEDULED);
+		}
+		weir__pg_cursor_note(t, &got);
+	}
+}
+
 /* The rows of one statement, behind those of the ones before. */
 static bool
 gather(struct pg_turn *t, const struct pg_claim_sent *sent,
@@ -283,8 +337,10 @@ gather(struct pg_turn *t, const struct pg_claim_sent *sent,
 		row.attempted_by = t->turn->owner->name;
 		ok = ok && weir__gather_add(gathered, &row);
 	}
-	if (ok && !sent->alone)
+	if (ok && !sent->alone) {
 		note_more(t, sent, places, count);
+		note_cursors(t, sent, places, count);
+	}
 	if (!sent->alone && PQntuples(result) > 0 &&
 	    weir__pg_get_bool(result, 0, COLUMN_SUSPECTS))
 		t->turn->suspects = true;
@@ -301,6 +357,8 @@ weir__pg_claim_read(struct pg_turn *t)
 
 	for (size_t i = 0; i < t->claim_count && ok; i++)
 		ok = gather(t, &t->claims[i], &gathered);
+	if (ok && t->claim_count > 0)
+		weir__pg_cursor_end(t, gathered.count);
 	if (ok && gathered.count > 0) {
 		t->turn->batch = weir__gather_batch(&gathered);
 		ok = t->turn->batch != NULL;

@@ -28,6 +28,7 @@
  * the pointer to the listener, which comes with the first who asks.  The
  * connection is the thread's own.
  */
+#include "pg/cursor.h"
 #include "pg/leader.h"
 #include "pg/listen.h"
 #include "pg/turn.h"
@@ -188,7 +189,8 @@ take_answer(struct pg_listener *l, const PGresult *result)
 	if (PQresultStatus(result) != PGRES_TUPLES_OK || PQntuples(result) != 1)
 		return;
 	l->asked_ms = weir__pg_get_ms(result, 0, 1);
-	if (!weir__pg_get_bool(result, 0, 0))
+	if (!weir__pg_get_bool(result, 0, 0) &&
+	    !weir__pg_cursor_is_due(l->store))
 		return;
 	weir__mutex_lock(&l->listen_mu);
 	ring_locked(l);

@@ -12,6 +12,7 @@
  * Locking: none; nobody else has the store yet, or any more.
  */
 #include "pg/admin.h"
+#include "pg/cursor.h"
 #include "pg/leader.h"
 #include "pg/worked.h"
 
@@ -31,6 +32,7 @@ pg_close(weir_store *base)
 	weir__pg_listener_free(store);
 	weir__pg_leader_free(store);
 	weir__pg_worked_free(store);
+	weir__pg_cursors_free(store);
 	weir__pg_inserts_free(store);
 	weir__pg_conn_fini(&store->admin);
 	weir__pg_conn_fini(&store->insert);
@@ -533,7 +535,7 @@ open_all(struct weir_pg *store, const char *url,
 		status = set_clock(store, reterr);
 	if (status == WEIR_OK &&
 	    !(weir__pg_inserts_new(store) && weir__pg_worked_new(store) &&
-	      weir__pg_leader_new(store)))
+	      weir__pg_cursors_new(store) && weir__pg_leader_new(store)))
 		status = weir__queue_error(reterr, WEIR_NOMEM, 0,
 					   "out of memory");
 	return status;

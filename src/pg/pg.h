@@ -152,6 +152,7 @@ struct weir_pg {
 	struct pg_inserts *inserts;   /* insert.c: those that wait */
 	struct pg_leader *leader;     /* leader.c */
 	struct pg_worked *worked;     /* worked.c */
+	struct pg_cursors *cursors;   /* cursor.c */
 
 	/* atomic: what the database's clock is ahead of our monotonic one */
 	struct weir_u64 offset_ms;

@@ -80,6 +80,8 @@ struct pg_turn {
 	struct pg_claim_sent claims[PG_CLAIMS_MAX];
 	size_t claim_count;
 	bool wants_alone;
+	bool sweeps; /* cursor.c: and goes by no cursor */
+	int64_t begun_ns;
 
 	/* Statements sent so far, and what came of them. */
 	size_t sent;
