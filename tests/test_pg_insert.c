@@ -135,7 +135,7 @@ static void
 await(const char *condition)
 {
 	while (strcmp(sql("SELECT %s", condition), "t") != 0)
-		usleep(2000);
+		(void)poll(NULL, 0, 2);
 }
 
 /*
@@ -259,7 +259,8 @@ call_together(struct caller *callers, int count)
 			      " application_name = 'weir insert'"
 			      " AND wait_event_type = 'Lock')");
 	}
-	usleep(100000); /* a bad guess does no harm but to what is tried */
+	(void)poll(NULL, 0,
+		   100); /* a bad guess does no harm but to what is tried */
 	ask(other, "COMMIT");
 	PQfinish(other);
 	for (int i = 0; i < count; i++)
@@ -906,7 +907,7 @@ PG_TEST(lost, at_any_moment_each_job_is_inserted_once)
 					   insert_on, &hands[i]) == WEIR_OK);
 	}
 	for (int i = 0; i < 60; i++) {
-		usleep((useconds_t)(test_seed() >> (i % 40) & 0x7fff));
+		(void)poll(NULL, 0, (int)(test_seed() >> (i % 40) & 31));
 		ended += atoi(sql("SELECT count(pg_terminate_backend(pid))"
 				  " FROM pg_stat_activity WHERE"
 				  " application_name = 'weir insert'"));

@@ -44,12 +44,10 @@ ask(weir_store *store, const char *sql)
 static bool
 becomes(weir_store *store, const char *sql, const char *wanted)
 {
-	struct timespec pause = {.tv_nsec = 5000000};
-
 	for (int i = 0; i < 2000; i++) {
 		if (strcmp(ask(store, sql), wanted) == 0)
 			return true;
-		(void)nanosleep(&pause, NULL);
+		(void)poll(NULL, 0, 5);
 	}
 	return false;
 }

@@ -27,6 +27,7 @@
 #include "pg/leader.h"
 
 #include "base/assert.h"
+#include "sync/clock.h"
 #include "base/json_scan.h"
 #include "base/rng.h"
 #include "pg/turn.h"
@@ -87,7 +88,7 @@ static const struct pg_sql elect_sql = {
 	"INSERT INTO @river_leader AS l (leader_id, elected_at, expires_at)"
 	" SELECT $1, " NOW("2") ", " NOW(
 		"2") " + " TTL " WHERE NOT EXISTS (SELECT 1 FROM @river_leader "
-			       "o WHERE o.expires_at"
+		     "o WHERE o.expires_at"
 		     " >= " NOW("2") ") ON CONFLICT (name) DO UPDATE SET"
 				     " leader_id = excluded.leader_id, "
 				     "elected_at = excluded.elected_at,"
@@ -284,16 +285,14 @@ static void
 make_id(char id[ID_MAX], uint64_t random)
 {
 	char host[61] = "";
-	struct timespec now = {0};
 
 	(void)gethostname(host, sizeof(host));
 	host[sizeof(host) - 1] = '\0';
 	for (char *c = host; *c; c++)
 		if (*c == '.')
 			*c = '_';
-	(void)clock_gettime(CLOCK_REALTIME, &now);
 	snprintf(id, ID_MAX, "%s_%d_%lld_%08x_weir", *host ? host : "host",
-		 (int)getpid(), (long long)now.tv_sec,
+		 (int)getpid(), (long long)(weir__unix_ns() / WEIR_S),
 		 (unsigned)(random & UINT32_MAX));
 }
 

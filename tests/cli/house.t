@@ -66,13 +66,13 @@ forbid 'libweir does not end the process, but for its own broken invariants' \
 forbid 'nothing sleeps to wait for a state' \
 	'\b(usleep|nanosleep|sched_yield) *\(|[^_]\bsleep *\(' \
 	src/core src/sync src/isolate src/lines src/exec src/fetch src/queue \
-	tests
+	src/pg tests
 forbid 'nothing is left to do' '\b(TODO|FIXME|XXX|HACK)\b' \
 	src include tests examples
 forbid 'no function is called that does not know how large its buffer is' \
 	'\b(gets|sprintf|vsprintf|strcat|strncpy) *\(' \
 	src/core src/isolate src/lines src/exec src/fetch src/queue src/cli \
-	src/base
+	src/base src/pg
 forbid 'core reaches only base and sync' \
 	'#include "(lines|fetch|exec|queue|observe|http|cli|isolate)/' \
 	src/base src/sync src/core
@@ -84,6 +84,8 @@ forbid 'fetch does not know exec, nor the command' '#include "(cli|exec)/' \
 	src/fetch
 forbid 'exec does not know fetch, nor the command' '#include "(cli|fetch)/' \
 	src/exec
+forbid 'pg knows queue, and neither fetch nor exec, nor the command' \
+	'#include "(cli|fetch|exec)/' src/pg
 forbid 'queue knows neither fetch nor exec, nor the command' \
 	'#include "(cli|exec|fetch|lines|isolate|core)/' src/queue
 forbid 'base knows no concept of weir' \
