@@ -205,7 +205,9 @@ reindex_begin(struct weir_pg *store, struct pg_duties *d)
 	d->reindex = weir__pg_connect(store, "reindex", &error);
 	if (!d->reindex)
 		return;
-	PQclear(PQexec(d->reindex, "SET statement_timeout = '60s'"));
+	/* It waits for whoever has an old snapshot, and nobody for it. */
+	PQclear(PQexec(d->reindex, "SET statement_timeout = '60s';"
+				   "SET lock_timeout = 0"));
 	snprintf(text, sizeof(text), indexes_text, store->prefix);
 	d->indexes = PQexec(d->reindex, text);
 	d->index_at = 0;
