@@ -52,7 +52,8 @@ def shared_libraries(build):
                           capture_output=True, text=True, check=True)
     names = [line.split(":")[0] for line in done.stdout.splitlines()]
     return [name for name in names
-            if name.startswith(("libweir.so", "libweir-queue.so"))
+            if name.startswith(("libweir.so", "libweir-queue.so",
+                                "libweir-fleet.so"))
             and not name.endswith(".symbols")]
 
 
@@ -105,6 +106,31 @@ def _queue_programs(runner, build):
     _must([_cc()] + C_FLAGS + [
         "-fPIC", "-shared", "-o", runner.program("flush.so"),
         os.path.join(here, "flush.c"), "-ldl"])
+
+
+def fleet(runner, build):
+    """Programs by their names, for jobs in PostgreSQL; none without it."""
+    if not os.path.exists(os.path.join(build, "libweir-fleet.so")):
+        runner.skip("fleet", "the library was not built: no libpq")
+        return {}
+    here = os.path.join(runner.root, "bench")
+    found = {"fleet": runner.program("fleet")}
+    _must([_cc()] + C_FLAGS + [
+        "-I", os.path.join(runner.root, "include"), "-o", found["fleet"],
+        os.path.join(here, "fleet.c"), "-L", build, "-lweir-fleet",
+        "-lweir-queue", "-lweir", "-Wl,-rpath," + build, "-pthread"])
+    error = _run(["ninja", "-C", build, "tests/pg_dead"])
+    if error:
+        runner.skip("fleet, claims behind dead rows", error)
+    else:
+        found["pg_dead"] = os.path.join(build, "tests", "pg_dead")
+    if _built(runner, "peer River",
+              ["go", "build", "-o", runner.program("river"), "."],
+              cwd=os.path.join(here, "peers", "river"),
+              env=dict(os.environ, GOTOOLCHAIN="local", GO111MODULE="on",
+                       GOFLAGS="-buildvcs=false")):
+        found["river"] = runner.program("river")
+    return found
 
 
 def allocations(runner):

@@ -36,6 +36,7 @@ def _libraries(root):
     peers = os.path.join(root, "bench", "peers")
     for path, pattern in (
             ("go/libs/go.mod", r"^\s+\S+/(ants|pond)\S* v(\S+)"),
+            ("river/go.mod", r"^\s+\S+/(river) v(\S+)"),
             ("rust/Cargo.lock",
              r'^name = "(crossbeam-channel)"\nversion = "([^"]+)"'),
             ("node/package.json", r'"(plainjob|better-sqlite3)": "([^"]+)"')):

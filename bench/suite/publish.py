@@ -4,8 +4,8 @@ published can be written again from the file."""
 
 import textwrap
 
-from . import (commands, counters, docindex, fetch, latency, memory, pool,
-               queue, queue_counts, queue_work, stats)
+from . import (commands, counters, docindex, fetch, fleet, latency, memory,
+               pool, queue, queue_counts, queue_work, stats)
 
 SIGNS = {">=": "at least", "<=": "at most"}
 VERDICTS = {True: "reached", False: "**MISSED**", None: "not measured"}
@@ -466,6 +466,54 @@ def indexed(samples):
         Peak memory of docindex itself (VmHWM), its pdftotexts left out, with
         an API that answers at once. Small ones: half of them text, half PDFs
         of a page.""") + [""] + index_peaks(samples) + [""]
+def fleet_rates(samples, suite, case):
+    rows = []
+    for name in names(samples, suite):
+        cpu = [stats.median(samples, suite, case, name, metric)
+               for metric in ("client_us", "server_us", "rss_kib")]
+        times = [ranged(fleet.times_river(samples, suite, case, name, metric))
+                 if name != fleet.RIVER else ""
+                 for metric in ("jobs_per_s", "cpu_us")]
+        if None not in cpu:
+            rows.append([name] + _cells(samples, suite, case, name,
+                                        ("jobs_per_s",), 1e3)
+                        + [number(cpu[0]), number(cpu[1]),
+                           f"{cpu[2] / 1024:.1f}"] + times)
+    return table([case, "thousands a second", "client, CPU µs a job",
+                  "server, CPU µs a job", "client's peak, MiB",
+                  "times River's rate", "CPU, times less"], rows)
+
+
+def fleet_needs(samples):
+    rows = [[f"a claim of 100 {s['case']}, ms", f"{s['behind_ms']:.2f}"]
+            for s in fleet.once(samples, fleet.DEAD)]
+    rows += [[f"statements a second with nothing to do, {s['seconds']:.0f} s",
+              f"{s['statements_per_s']:.2f}"]
+             for s in fleet.once(samples, fleet.IDLE)]
+    return table(["", "weir"], rows)
+
+
+def fleets(samples):
+    """The section of jobs in PostgreSQL."""
+    if not names(samples, fleet.SUITE):
+        return []
+    lines = ["## Jobs in PostgreSQL", ""] + para("""
+        On River's unchanged tables, beside River's own client for Go with
+        the settings of its command `river bench` (2000 workers, a cooldown
+        of 2 ms, polls of 20 ms, batches of 5000). Jobs that do nothing; the
+        server has a cluster of its own on the same processors and the same
+        disk, with `fsync` and `synchronous_commit` on. *Dropped*: a
+        completed job is deleted; *archived*: it becomes a row without an
+        index; *kept*: it stays, as River's do. Processor time is that of
+        the client and that of all processes of the server.""") + [""]
+    lines += fleet_rates(samples, fleet.SUITE, fleet.CASE) + [""]
+    lines += fleet_rates(samples, fleet.STEADY, fleet.STEADY_CASE) + [""]
+    rows = [[name] + _cells(samples, fleet.START, fleet.START_CASE, name,
+                            ("p50_ns", "p99_ns"), 1e6)
+            for name in names(samples, fleet.START)]
+    return lines + table(["enqueue to start in another process, ms", "p50",
+                          "p99"], rows) \
+        + [""] + fleet_needs(samples) + [""]
 
 
 NOT_SAID = (
@@ -516,7 +564,7 @@ def document(bench, pictures):
     for picture in pictures:
         lines += [f"![{picture}](benchmarks/{picture}.svg)", ""]
     for part in (trivial, working, round_trips, counted, remembered, fetched,
-                 commanded, queued, indexed):
+                 commanded, queued, indexed, fleets):
         lines += part(samples)
     lines += ["## What these figures do not say", ""]
     for text in NOT_SAID:
