@@ -13,6 +13,7 @@
 #include <weir/fleet.h>
 
 #include <errno.h>
+#include <stdio.h>
 
 weir_status
 weir__cli_store_open(weir_store **out, const weir_store_options *options,
@@ -51,6 +52,15 @@ try_tool(struct weir_cli *cli, const struct weir_pg_target *to,
 }
 
 static void
+try_pooler(struct weir_cli *cli, const struct weir_pg_target *to)
+{
+	struct weir_pg_target admin = *to;
+
+	snprintf(admin.database, sizeof(admin.database), "pgbouncer");
+	try_tool(cli, &admin, "psql", true, " -c 'SHOW DATABASES'");
+}
+
+static void
 try_system(struct weir_cli *cli, const struct weir_pg_target *to,
 	   const weir_error *error)
 {
@@ -71,6 +81,9 @@ try_system(struct weir_cli *cli, const struct weir_pg_target *to,
 			 " -c 'SELECT pg_is_in_recovery()'");
 		break;
 	default:
+		/* A pooler that keeps no sessions. */
+		if (strncmp(error->message, "prepared statement", 18) == 0)
+			try_pooler(cli, to);
 		break;
 	}
 }

@@ -119,7 +119,7 @@ check 'and nothing is finished' grep -q ' ok 0 ' "$tmp/graceful"
 # The rest of the documents.  A row of a table cannot be wrapped: those of
 # benchmarks.md are as wide as their figures, those of the others are sentences.
 long=$(grep -nE '.{101}' README.md CONTRIBUTING.md SECURITY.md CHANGELOG.md \
-	docs/*.md | grep -vE '^docs/(benchmarks|durable|pipelines).md:[0-9]*:\|' |
+	docs/*.md | grep -vE '^docs/(benchmarks|durable|fleet|pipelines).md:[0-9]*:\|' |
 	cut -d: -f1,2)
 check "no line is longer than 100 columns: ${long:-none}" test -z "$long"
 
@@ -128,7 +128,7 @@ for command in fetch run enqueue work jobs queues schedule db; do
 done >"$out"
 missing=
 for option in $(grep -ohE '`(weir [a-z]+ [^`]*)?--[a-z][^`]*`' \
-	README.md SECURITY.md docs/durable.md |
+	README.md SECURITY.md docs/durable.md docs/fleet.md |
 	grep -oE -e ' *--[a-z][a-z0-9.-]+' | sort -u); do
 	grep -q -e "^ .*$option\\b" "$out" || missing="$missing $option"
 done
