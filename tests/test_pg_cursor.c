@@ -74,12 +74,10 @@ claim(weir_store *store, uint32_t most)
 static bool
 is_found(weir_store *store)
 {
-	struct timespec pause = {.tv_nsec = 50000000};
-
 	for (int i = 0; i < 200; i++) {
 		if (claim(store, 5) > 0)
 			return true;
-		(void)nanosleep(&pause, NULL);
+		(void)poll(NULL, 0, 50);
 	}
 	return false;
 }

@@ -52,10 +52,16 @@ becomes(weir_store *store, const char *sql, const char *wanted)
 	return false;
 }
 
+/* Try now, and say whether we lead after that. */
 static bool
 tries(weir_store *store)
 {
-	return weir__pg_lead_now(weir__pg_of(store));
+	struct weir_pg *pg = weir__pg_of(store);
+
+	weir__pg_leader_order(pg, PG_LEADER_NOW);
+	while (!weir__pg_leader_is_idle(pg))
+		(void)poll(NULL, 0, 1);
+	return weir__pg_leads(pg);
 }
 
 static const char *

@@ -441,18 +441,13 @@ weir__pg_leader_id(const struct weir_pg *store)
 }
 
 bool
-weir__pg_lead_now(struct weir_pg *store)
+weir__pg_leader_is_idle(const struct weir_pg *store)
 {
 	struct pg_leader *l = store->leader;
-	struct timespec ms = {.tv_nsec = 1000000};
 	unsigned orders;
 
-	weir__pg_leader_order(store, PG_LEADER_NOW);
-	do {
-		(void)nanosleep(&ms, NULL);
-		weir__mutex_lock(&l->order_mu);
-		orders = l->orders;
-		weir__mutex_unlock(&l->order_mu);
-	} while (orders & PG_LEADER_NOW);
-	return weir__pg_leads(store);
+	weir__mutex_lock(&l->order_mu);
+	orders = l->orders;
+	weir__mutex_unlock(&l->order_mu);
+	return orders == 0;
 }

@@ -31,8 +31,8 @@ void weir__pg_leader_order(struct weir_pg *store, unsigned orders);
 bool weir__pg_leads(const struct weir_pg *store);
 const char *weir__pg_leader_id(const struct weir_pg *store);
 
-/* For tests: try now, wait until that is over, and say whether we lead. */
-bool weir__pg_lead_now(struct weir_pg *store);
+/* Has it done all that it was ordered?  For tests. */
+bool weir__pg_leader_is_idle(const struct weir_pg *store);
 
 /*
  * What only the leader does; duties.c.  The thread's, between a begin, when it
