@@ -18,8 +18,8 @@
  * in its metadata, where they look for it as well.
  */
 #include "base/assert.h"
+#include "pg/hold.h"
 #include "pg/row.h"
-#include "pg/turn.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -302,6 +302,8 @@ weir__pg_change(weir_store *store, weir_job_action action, const int64_t *ids,
 	if (!change.outcomes)
 		return weir__queue_error(reterr, WEIR_NOMEM, 0,
 					 "out of memory");
+	/* We would wait for ourselves. */
+	weir__pg_holds_spill(change.store, ids, count, false);
 	weir__mutex_lock(&conn->mu);
 	status = ctx ? weir_ctx_status(ctx) : WEIR_OK;
 	if (status != WEIR_OK)

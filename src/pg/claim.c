@@ -31,7 +31,10 @@ enum {
 	COLUMN_PRIORITY = 2,
 	COLUMN_SCHEDULED = 7,
 	COLUMN_QUEUE = 12,
-	COLUMN_SUSPECTS = 22,
+	COLUMN_SUSPECTS = 22, /* not of a hold: */
+	COLUMN_HOLD_AT = 22,
+	COLUMN_HOLD_POLICY = 23,
+	COLUMN_HOLD_SUSPECTS = 24,
 };
 
 /*
@@ -54,7 +57,8 @@ enum {
 
 /* $5, $6, $7: any kind; these; or all but these. */
 #define KIND_FITS "($5 OR (j.kind = ANY($6::text[])) <> $7)"
-#define IS_DUE    "j.scheduled_at <= coalesce($4::timestamptz, now())"
+#define NOW       "coalesce($4::timestamptz, now())"
+#define IS_DUE    "j.scheduled_at <= " NOW
 #define IN_ORDER  "ORDER BY j.priority, j.scheduled_at, j.id"
 
 /*
@@ -63,23 +67,26 @@ enum {
  * By a list of ids and not by a join: a planner that does not know how few they
  * are may walk along the whole table for a join.
  */
-#define CLAIMED                                                             \
-	" claimed AS (UPDATE @river_job j SET state = 'running',"           \
-	" attempt = j.attempt + 1,"                                         \
-	" attempted_at = greatest(date_trunc('milliseconds',"               \
-	"  coalesce($4::timestamptz, now())),"                              \
-	"  date_trunc('milliseconds', j.attempted_at)"                      \
-	"  + interval '1 millisecond'),"                                    \
-	" attempted_by = array_append(CASE"                                 \
-	"  WHEN cardinality(j.attempted_by) < 100 THEN j.attempted_by"      \
-	"  ELSE j.attempted_by[array_upper(j.attempted_by, 1) - 98 :] END," \
-	"  $9)"                                                             \
-	" WHERE j.id = ANY (ARRAY(SELECT id FROM picked))"                  \
+#define CLAIM_AT PG_NEXT_AT("j", NOW)
+#define CLAIM_BY PG_NEXT_BY("j", "$9")
+#define CLAIMED                                                   \
+	" claimed AS (UPDATE @river_job j SET state = 'running'," \
+	" attempt = j.attempt + 1, attempted_at = " CLAIM_AT ","  \
+	" attempted_by = " CLAIM_BY                               \
+	" WHERE j.id = ANY (ARRAY(SELECT id FROM picked))"        \
 	" RETURNING " PG_JOB_COLUMNS ")"
 
 /* And what those behind it are told. */
 #define TELL     "CASE WHEN $8 AND c.id IS NOT NULL THEN set_config('weir.turn', '"
 #define TELL_END "', true) END"
+
+/* Is a job there that only is passed over because it is a suspect? */
+#define SUSPECTS                                                   \
+	"(SELECT EXISTS (SELECT 1 FROM @weir_suspect s, LATERAL (" \
+	"SELECT 1 FROM @river_job j WHERE j.id = s.job"            \
+	" AND j.state::text = 'available'"                         \
+	" AND j.queue IN (SELECT queue FROM w WHERE most > 0)"     \
+	" AND " IS_DUE " AND " KIND_FITS " OFFSET 0) j) AS suspects) x"
 
 /* OFFSET 0 has each suspect looked up, and no join made of it. */
 static const struct pg_sql claim_sql = {
@@ -95,12 +102,7 @@ static const struct pg_sql claim_sql = {
 	" AND NOT EXISTS (SELECT 1 FROM @weir_suspect s"
 	" WHERE s.job = j.id OFFSET 0) ORDER BY j.scheduled_at, j.id"
 	" LIMIT w.most FOR UPDATE OF j SKIP LOCKED) y LIMIT w.most) x)," CLAIMED
-	" SELECT c.*, x.suspects, " TELL "some" TELL_END
-	" FROM (SELECT EXISTS (SELECT 1 FROM @weir_suspect s, LATERAL ("
-	"SELECT 1 FROM @river_job j WHERE j.id = s.job"
-	" AND j.state::text = 'available'"
-	" AND j.queue IN (SELECT queue FROM w WHERE most > 0)"
-	" AND " IS_DUE " AND " KIND_FITS " OFFSET 0) j) AS suspects) x"
+	" SELECT c.*, x.suspects, " TELL "some" TELL_END " FROM " SUSPECTS
 	" LEFT JOIN claimed c ON true"};
 
 /* The one job of its turn. */
@@ -115,6 +117,64 @@ static const struct pg_sql suspect_sql = {
 	" AND " IS_DUE " AND " KIND_FITS " " IN_ORDER
 	" LIMIT 1 FOR UPDATE OF j SKIP LOCKED) x LIMIT 1)," CLAIMED
 	" SELECT c.*, false, " TELL "suspect" TELL_END " FROM claimed c"};
+
+#define HOLD_COLUMNS PG_JOB_COLUMNS_WITH("NULL::integer", "NULL::text")
+/* There are hardly ever any, and then that is known at once. */
+#define IS_INNOCENT                                               \
+	"(NOT (SELECT EXISTS (SELECT 1 FROM @weir_suspect WHERE"  \
+	" job > 0)) OR NOT EXISTS (SELECT 1 FROM @weir_suspect s" \
+	" WHERE s.job = j.id OFFSET 0))"
+
+/*
+ * What is held is only locked, so it is read as it was before, with what it is
+ * for us: when we have attempted it, and what becomes of it once completed.
+ * $8: kinds that may not be held.
+ */
+static const struct pg_sql hold_sql = {
+	"claim_hold",
+	"WITH w AS MATERIALIZED (SELECT w.*, coalesce(f.finished, 0) AS"
+	" finished FROM unnest($1::text[], $2::integer[],"
+	" $9::timestamptz[], $10::timestamptz[], $11::timestamptz[],"
+	" $12::timestamptz[]) AS w(queue, most, from1, from2, from3, from4)"
+	" LEFT JOIN @weir_queue f ON f.name = w.queue"
+	" WHERE EXISTS (SELECT 1 FROM @weir_client WHERE id = $3)"
+	" AND NOT EXISTS (SELECT 1 FROM @river_queue q"
+	" WHERE q.name = w.queue AND q.paused_at IS NOT NULL)),"
+	" held AS MATERIALIZED (SELECT x.*, w.finished FROM w, LATERAL ("
+	"SELECT y.* FROM (VALUES (1::smallint, w.from1),"
+	" (2::smallint, w.from2), (3::smallint, w.from3),"
+	" (4::smallint, w.from4)) p (priority, first), LATERAL ("
+	"SELECT " HOLD_COLUMNS ", " CLAIM_AT " FROM @river_job j"
+	" WHERE j.state = 'available' AND j.queue = w.queue"
+	" AND j.priority = p.priority AND " IS_DUE
+	" AND j.scheduled_at >= coalesce(p.first, '-infinity')"
+	" AND " KIND_FITS " AND j.unique_key IS NULL"
+	" AND j.kind <> ALL ($8::text[]) AND " IS_INNOCENT
+	" ORDER BY j.scheduled_at, j.id"
+	" LIMIT w.most FOR UPDATE OF j SKIP LOCKED) y LIMIT w.most) x)"
+	" SELECT held.*, x.suspects FROM " SUSPECTS " LEFT JOIN held ON true"};
+
+/*
+ * What may not be held: kinds ($13) that take long, and what is unique; as far
+ * as it comes before a place in its queue ($10 to $12).
+ */
+static const struct pg_sql rest_sql = {
+	"claim_rest",
+	"WITH w AS MATERIALIZED (SELECT * FROM unnest($1::text[],"
+	" $2::integer[], $10::smallint[], $11::timestamptz[], $12::bigint[])"
+	" AS w(queue, most, priority, due, id)"
+	" WHERE EXISTS (SELECT 1 FROM @weir_client WHERE id = $3)"
+	" AND NOT $8 AND NOT EXISTS (SELECT 1 FROM @river_queue q"
+	" WHERE q.name = w.queue AND q.paused_at IS NOT NULL)),"
+	" picked AS MATERIALIZED (SELECT x.id FROM w, LATERAL ("
+	"SELECT j.id FROM @river_job j WHERE j.state = 'available'"
+	" AND j.queue = w.queue AND " IS_DUE " AND " KIND_FITS
+	" AND (j.priority, j.scheduled_at, j.id) < (w.priority, w.due, w.id)"
+	" AND (j.unique_key IS NOT NULL OR j.kind = ANY ($13::text[]))"
+	" AND NOT EXISTS (SELECT 1 FROM @weir_suspect s"
+	" WHERE s.job = j.id OFFSET 0) " IN_ORDER
+	" LIMIT w.most FOR UPDATE OF j SKIP LOCKED) x)," CLAIMED
+	" SELECT c.*, false FROM claimed c"};
 
 static bool
 is_among(const struct pg_turn *t, const struct pg_claim_sent *sent,
@@ -200,11 +260,58 @@ put_kinds(struct pg_turn *t)
 	weir__pg_bool(&t->p, turn->kinds_left_out);
 }
 
+static void
+put_long_kinds(struct pg_turn *t)
+{
+	weir__pg_array_begin(&t->p, PG_TEXT, t->long_kind_count);
+	for (size_t i = 0; i < t->long_kind_count; i++)
+		weir__pg_text(&t->p, t->long_kinds[i],
+			      strlen(t->long_kinds[i]));
+	weir__pg_array_end(&t->p);
+}
+
+/* The place before which each want is to be filled. */
+static void
+put_places(struct pg_turn *t, const struct pg_claim_sent *sent)
+{
+	const struct pg_place *before = t->before + sent->first;
+	struct pg_params *p = &t->p;
+
+	weir__pg_array_begin(p, PG_INT2, sent->count);
+	for (size_t i = 0; i < sent->count; i++)
+		weir__pg_int2(p, before[i].priority);
+	weir__pg_array_end(p);
+	weir__pg_array_begin(p, PG_TIMESTAMPTZ, sent->count);
+	for (size_t i = 0; i < sent->count; i++)
+		weir__pg_time(p, before[i].scheduled_at_ms);
+	weir__pg_array_end(p);
+	weir__pg_array_begin(p, PG_INT8, sent->count);
+	for (size_t i = 0; i < sent->count; i++)
+		weir__pg_int8(p, before[i].id);
+	weir__pg_array_end(p);
+}
+
+static const struct pg_sql *
+sql_of(const struct pg_turn *t, const struct pg_claim_sent *sent)
+{
+	switch (t->way) {
+	case PG_WAY_CLAIM:
+		return sent->alone ? &suspect_sql : &claim_sql;
+	case PG_WAY_HOLD:
+		return &hold_sql;
+	case PG_WAY_REST:
+		return &rest_sql;
+	}
+	weir_bug("no such way");
+}
+
 void
 weir__pg_claim_send(struct pg_turn *t)
 {
 	divide(t);
-	weir__pg_cursor_begin(t);
+	weir_assert(t->way == PG_WAY_CLAIM || !t->wants_alone);
+	if (t->way != PG_WAY_REST)
+		weir__pg_cursor_begin(t);
 	for (size_t i = 0; i < t->claim_count; i++) {
 		struct pg_claim_sent *sent = &t->claims[i];
 
@@ -213,11 +320,20 @@ weir__pg_claim_send(struct pg_turn *t)
 		weir__pg_int8(&t->p, t->turn->owner->id);
 		weir__pg_now(&t->p, t->store);
 		put_kinds(t);
-		weir__pg_bool(&t->p, t->wants_alone && t->claim_count > 1);
-		weir__pg_text(&t->p, t->owner, strlen(t->owner));
-		put_cursors(t, sent);
-		sent->result = weir__pg_turn_send(t, sent->alone ? &suspect_sql
-								 : &claim_sql);
+		if (t->way == PG_WAY_HOLD) {
+			put_long_kinds(t);
+		} else {
+			weir__pg_bool(&t->p,
+				      t->wants_alone && t->claim_count > 1);
+			weir__pg_text(&t->p, t->owner, strlen(t->owner));
+		}
+		if (t->way == PG_WAY_REST) {
+			put_places(t, sent);
+			put_long_kinds(t);
+		} else {
+			put_cursors(t, sent);
+		}
+		sent->result = weir__pg_turn_send(t, sql_of(t, sent));
 	}
 }
 
@@ -318,31 +434,47 @@ note_cursors(struct pg_turn *t, const struct pg_claim_sent *sent,
 	}
 }
 
+/* A row that is held becomes what a claim would have made of it. */
+static void
+hold_row(const PGresult *result, int at, weir_job_row *row)
+{
+	row->state = WEIR_JOB_RUNNING;
+	row->attempt++;
+	row->attempted_at_ms = weir__pg_get_ms(result, at, COLUMN_HOLD_AT);
+}
+
 /* The rows of one statement, behind those of the ones before. */
 static bool
-gather(struct pg_turn *t, const struct pg_claim_sent *sent,
-       struct weir_gather *gathered)
+gather(struct pg_turn *t, const struct pg_claim_sent *sent, int *policies)
 {
 	const PGresult *result = t->results[sent->result];
 	struct place *places =
 		calloc((size_t)PQntuples(result) + 1, sizeof(*places));
 	struct weir_buf buf = {0};
-	bool ok = places != NULL;
+	bool ok = places != NULL, holds = t->way == PG_WAY_HOLD;
 	int count = ok ? sort(t, sent, places) : 0;
 
 	for (int i = 0; i < count && ok; i++) {
+		int at = places[i].row;
 		weir_job_row row;
 
-		ok = weir__pg_row(result, places[i].row, &buf, &row);
+		ok = weir__pg_row(result, at, &buf, &row);
 		row.attempted_by = t->turn->owner->name;
-		ok = ok && weir__gather_add(gathered, &row);
+		if (holds) {
+			hold_row(result, at, &row);
+			policies[i] = (int)weir__pg_get_int(result, at,
+							    COLUMN_HOLD_POLICY);
+		}
+		ok = ok && weir__gather_add(t->gathered, &row);
 	}
 	if (ok && !sent->alone) {
 		note_more(t, sent, places, count);
-		note_cursors(t, sent, places, count);
+		if (t->way != PG_WAY_REST && (!holds || t->turn->more))
+			note_cursors(t, sent, places, count);
 	}
 	if (!sent->alone && PQntuples(result) > 0 &&
-	    weir__pg_get_bool(result, 0, COLUMN_SUSPECTS))
+	    weir__pg_get_bool(result, 0,
+			      holds ? COLUMN_HOLD_SUSPECTS : COLUMN_SUSPECTS))
 		t->turn->suspects = true;
 	weir__buf_fini(&buf);
 	free(places);
@@ -350,19 +482,15 @@ gather(struct pg_turn *t, const struct pg_claim_sent *sent,
 }
 
 bool
-weir__pg_claim_read(struct pg_turn *t)
+weir__pg_claim_read(struct pg_turn *t, int *policies)
 {
-	struct weir_gather gathered = {0};
+	size_t before = t->gathered->count;
 	bool ok = true;
 
+	weir_assert(t->way != PG_WAY_HOLD || t->claim_count <= 1);
 	for (size_t i = 0; i < t->claim_count && ok; i++)
-		ok = gather(t, &t->claims[i], &gathered);
-	if (ok && t->claim_count > 0)
-		weir__pg_cursor_end(t, gathered.count);
-	if (ok && gathered.count > 0) {
-		t->turn->batch = weir__gather_batch(&gathered);
-		ok = t->turn->batch != NULL;
-	}
-	weir__gather_fini(&gathered);
+		ok = gather(t, &t->claims[i], policies);
+	if (ok && t->claim_count > 0 && t->way != PG_WAY_REST)
+		weir__pg_cursor_end(t, t->gathered->count - before + t->ended);
 	return ok;
 }

@@ -10,8 +10,8 @@
  * Whoever comes back after it was taken for dead may not be: the answer to its
  * last turn was lost.  So enlisting lets go of what it had before.
  */
+#include "pg/hold.h"
 #include "pg/leader.h"
-#include "pg/turn.h"
 
 #include "base/assert.h"
 #include "queue/process.h"
@@ -42,6 +42,9 @@ static const struct pg_sql release_sql = {
 	" AND j.state::text = 'running' RETURNING j.queue, j.state)"
 	" SELECT count(*), " TELL_OF_3 " FROM done"};
 
+static const struct pg_sql notes_sql = {
+	"client_notes", "DELETE FROM @weir_hold WHERE client = $1"};
+
 static const struct pg_sql delete_sql = {
 	"client_delete", "DELETE FROM @weir_client WHERE id = $1"};
 
@@ -56,11 +59,12 @@ static const struct pg_sql beat_sql = {
 	" clock_timestamp()"};
 
 static const struct pg_sql clients_sql = {
-	"clients",
-	"SELECT c.id, c.beat, c.name, c.machine, c.pid, c.since, held.by IS"
-	" NOT NULL FROM @weir_client c LEFT JOIN (SELECT DISTINCT " LAST_BY
-	" AS by FROM @river_job j WHERE j.state = 'running') held ON"
-	" held.by = c.name || '#' || c.id ORDER BY c.id"};
+	"clients", "SELECT c.id, c.beat, c.name, c.machine, c.pid, c.since,"
+		   " held.by IS NOT NULL"
+		   " OR EXISTS (SELECT 1 FROM @weir_hold WHERE client = c.id) "
+		   "FROM @weir_client c LEFT JOIN (SELECT DISTINCT " LAST_BY
+		   " AS by FROM @river_job j WHERE j.state = 'running') held ON"
+		   " held.by = c.name || '#' || c.id ORDER BY c.id"};
 
 /* Helpers that need the lock; clang checks that whoever calls them has it. */
 static size_t send_release(struct pg_link *conn, struct pg_params *p,
@@ -68,6 +72,8 @@ static size_t send_release(struct pg_link *conn, struct pg_params *p,
 	WEIR_REQUIRES(conn->mu);
 static void send_add(struct pg_link *conn, struct pg_params *p,
 		     const struct weir_owner *owner) WEIR_REQUIRES(conn->mu);
+
+#define RELEASE 4 /* statements */
 
 /* What it has goes back, and it is no more; so many statements. */
 static size_t
@@ -87,8 +93,9 @@ send_release(struct pg_link *conn, struct pg_params *p,
 	weir__pg_send(conn, &release_sql, p);
 	weir__pg_begin(p);
 	weir__pg_int8(p, owner->id);
+	weir__pg_send(conn, &notes_sql, p);
 	weir__pg_send(conn, &delete_sql, p);
-	return 3;
+	return RELEASE;
 }
 
 static void
@@ -114,7 +121,7 @@ weir_status
 weir__pg_enlist(weir_store *store, struct weir_owner *owner, weir_error *reterr)
 {
 	struct pg_link *conn = &weir__pg_of(store)->work;
-	PGresult *results[4] = {NULL};
+	PGresult *results[RELEASE + 1] = {NULL};
 	struct pg_params p = {0};
 	weir_status status;
 	size_t n = 0;
@@ -122,6 +129,8 @@ weir__pg_enlist(weir_store *store, struct weir_owner *owner, weir_error *reterr)
 	if (owner->alone)
 		return weir__queue_error(reterr, WEIR_INVAL, 0,
 					 "this store cannot be worked alone");
+	if (owner->id)
+		weir__pg_holds_drop(conn->store, owner->id);
 	weir__mutex_lock(&conn->mu);
 	status = weir__pg_ready(conn, reterr);
 	if (status == WEIR_OK) {
@@ -137,7 +146,7 @@ weir__pg_enlist(weir_store *store, struct weir_owner *owner, weir_error *reterr)
 			weir__pg_leader_enter(conn->store);
 		owner->id = weir__pg_get_int(results[n], 0, 0);
 	}
-	for (size_t i = 0; i < 4; i++)
+	for (size_t i = 0; i < RELEASE + 1; i++)
 		PQclear(results[i]);
 	weir__pg_params_fini(&p);
 	return status;
@@ -147,11 +156,12 @@ weir_status
 weir__pg_leave(weir_store *store, struct weir_owner *owner, weir_error *reterr)
 {
 	struct pg_link *conn = &weir__pg_of(store)->work;
-	PGresult *results[3] = {NULL};
+	PGresult *results[RELEASE] = {NULL};
 	struct pg_params p = {0};
 	weir_status status;
 
 	weir__pg_leader_leave(conn->store);
+	weir__pg_holds_drop(conn->store, owner->id);
 	weir__mutex_lock(&conn->mu);
 	status = weir__pg_ready(conn, reterr);
 	if (status == WEIR_OK) {
@@ -159,7 +169,7 @@ weir__pg_leave(weir_store *store, struct weir_owner *owner, weir_error *reterr)
 		status = weir__pg_sync(conn, results, reterr);
 	}
 	weir__mutex_unlock(&conn->mu);
-	for (size_t i = 0; i < 3; i++)
+	for (size_t i = 0; i < RELEASE; i++)
 		PQclear(results[i]);
 	weir__pg_params_fini(&p);
 	return status;

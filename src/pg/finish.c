@@ -154,8 +154,8 @@ state_of(const struct weir_finish *finish, int64_t now_ms)
 	weir_bug("no such verdict");
 }
 
-static bool
-is_simple(const struct weir_finish *finish)
+bool
+weir__pg_finish_is_simple(const struct weir_finish *finish)
 {
 	return finish->verdict == WEIR_VERDICT_COMPLETE && !finish->error &&
 	       !finish->output && !finish->crashed &&
@@ -222,7 +222,8 @@ weir__pg_finish_begin(struct pg_turn *t)
 	for (size_t i = 0; i < turn->finish_count; i++) {
 		t->endings[i].id = turn->finishes[i].claim->row.id;
 		t->endings[i].at = i;
-		t->endings[i].is_simple = is_simple(&turn->finishes[i]);
+		t->endings[i].is_simple =
+			weir__pg_finish_is_simple(&turn->finishes[i]);
 		mixed |= i > 0 && t->endings[i - 1].id >= t->endings[i].id;
 	}
 	if (mixed)

@@ -269,6 +269,9 @@ static const char river_7_back[] =
 
 /*
  * weir_client    since is when that process was started, as machine tells.
+ * weir_hold      what a client has locked and not written; attempts are those
+ *                before.  If the server crashes it is gone, and so is all that
+ *                was held.
  * weir_queue     finished is a weir_finished_policy that is not "keep".
  * weir_schedule  next_at is NULL if it does not fire again; the columns from
  *                queue on are as those of river_job.
@@ -282,6 +285,13 @@ static const char weir_1[] =
 	" pid bigint NOT NULL,"
 	" since bigint NOT NULL,"
 	" created_at timestamptz NOT NULL DEFAULT now());"
+	"CREATE UNLOGGED TABLE @weir_hold ("
+	" client bigint NOT NULL,"
+	" number bigint NOT NULL,"
+	" at timestamptz NOT NULL,"
+	" ids bigint[] NOT NULL,"
+	" attempts smallint[] NOT NULL,"
+	" PRIMARY KEY (client, number));"
 	"CREATE TABLE @weir_suspect ("
 	" job bigint PRIMARY KEY,"
 	" crashes integer NOT NULL);"
@@ -319,6 +329,7 @@ static const char weir_1_back[] = "DROP TABLE @weir_schedule;"
 				  "DROP TABLE @weir_archive;"
 				  "DROP TABLE @weir_queue;"
 				  "DROP TABLE @weir_suspect;"
+				  "DROP TABLE @weir_hold;"
 				  "DROP TABLE @weir_client;";
 
 const struct pg_step weir__pg_river_steps[PG_SCHEMA_VERSION + 1] = {

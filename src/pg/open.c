@@ -34,6 +34,8 @@ pg_close(weir_store *base)
 	weir__pg_worked_free(store);
 	weir__pg_cursors_free(store);
 	weir__pg_inserts_free(store);
+	weir__pg_holds_free(store);
+	weir__pg_conn_fini(&store->upkeep);
 	weir__pg_conn_fini(&store->admin);
 	weir__pg_conn_fini(&store->insert);
 	weir__pg_conn_fini(&store->work);
@@ -535,7 +537,8 @@ open_all(struct weir_pg *store, const char *url,
 		status = set_clock(store, reterr);
 	if (status == WEIR_OK &&
 	    !(weir__pg_inserts_new(store) && weir__pg_worked_new(store) &&
-	      weir__pg_cursors_new(store) && weir__pg_leader_new(store)))
+	      weir__pg_cursors_new(store) && weir__pg_leader_new(store) &&
+	      weir__pg_holds_new(store)))
 		status = weir__queue_error(reterr, WEIR_NOMEM, 0,
 					   "out of memory");
 	return status;
@@ -561,6 +564,7 @@ open_store(weir_store **out, const char *url, const weir_store_options *options,
 	weir__pg_conn_init(&store->work, store, "work");
 	weir__pg_conn_init(&store->insert, store, "insert");
 	weir__pg_conn_init(&store->admin, store, "admin");
+	weir__pg_conn_init(&store->upkeep, store, "upkeep");
 	status = open_all(store, url, of_any_version ? NULL : options, reterr);
 	if (status != WEIR_OK) {
 		pg_close(&store->base);

@@ -147,7 +147,8 @@ struct weir_pg {
 	int64_t busy_ns;
 	bool never_leads;    /* leader=off */
 	bool leaves_foreign; /* foreign=leave */
-	struct pg_link work, insert, admin;
+	struct pg_link work, insert, admin, upkeep;
+	struct pg_holds *holds;       /* hold.c */
 	struct pg_listener *listener; /* listen.c */
 	struct pg_inserts *inserts;   /* insert.c: those that wait */
 	struct pg_leader *leader;     /* leader.c */
@@ -335,6 +336,10 @@ bool weir__pg_take_cancels(struct weir_pg *store, int64_t *seq,
 /* insert.c: what open and close do for it. */
 bool weir__pg_inserts_new(struct weir_pg *store);
 void weir__pg_inserts_free(struct weir_pg *store);
+
+/* hold.c: the same. */
+bool weir__pg_holds_new(struct weir_pg *store);
+void weir__pg_holds_free(struct weir_pg *store);
 
 /* Notify, inside the transaction that the statements before it are in. */
 void weir__pg_notify_insert(struct pg_link *conn, const char *queue)

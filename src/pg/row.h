@@ -17,22 +17,40 @@
 #define PG_CANCEL_KEY  "cancel_attempted_at"
 #define PG_TIMEOUT_KEY "weir:timeout_ns"
 
-#define PG_JOB_COLUMNS                                                         \
-	"j.id, j.state::text, j.priority, j.attempt, j.max_attempts,"          \
-	" (SELECT s.crashes FROM @weir_suspect s WHERE s.job = j.id),"         \
-	" j.created_at, j.scheduled_at, j.attempted_at, j.finalized_at,"       \
-	" j.metadata ->> '" PG_CANCEL_KEY "',"                                 \
-	" j.metadata ->> '" PG_TIMEOUT_KEY "', j.queue, j.kind,"               \
-	" regexp_replace(j.attempted_by[array_upper(j.attempted_by, 1)],"      \
-	"  '#[0-9]+$', ''),"                                                   \
-	" CASE WHEN jsonb_typeof(j.metadata) = 'object' THEN nullif("          \
-	"  j.metadata - '{" PG_OUTPUT_KEY "," PG_CANCEL_KEY "," PG_TIMEOUT_KEY \
-	"}'::text[], '{}') END,"                                               \
-	" CASE WHEN cardinality(j.tags) > 0 THEN to_json(j.tags)::text END,"   \
-	" CASE WHEN cardinality(j.errors) > 0"                                 \
-	"  THEN to_json(array_remove(j.errors, NULL))::text END,"              \
-	" j.metadata -> '" PG_OUTPUT_KEY "', j.args, j.unique_key,"            \
-	" j.unique_states"
+/*
+ * Something of the metadata of j, which are mostly "{}": that has 5 bytes in
+ * the table, and then none of this is looked into.
+ */
+#define PG_IF_METADATA(what) \
+	"CASE WHEN pg_column_size(j.metadata) > 5 THEN " what " END"
+
+#define PG_COLUMN_CANCEL  PG_IF_METADATA("j.metadata ->> '" PG_CANCEL_KEY "'")
+#define PG_COLUMN_TIMEOUT PG_IF_METADATA("j.metadata ->> '" PG_TIMEOUT_KEY "'")
+#define PG_COLUMN_OUTPUT  PG_IF_METADATA("j.metadata -> '" PG_OUTPUT_KEY "'")
+#define PG_COLUMN_METADATA                                                  \
+	PG_IF_METADATA("CASE WHEN jsonb_typeof(j.metadata) = 'object' THEN" \
+		       " nullif(j.metadata - '{" PG_OUTPUT_KEY              \
+		       "," PG_CANCEL_KEY "," PG_TIMEOUT_KEY                 \
+		       "}'::text[], '{}') END")
+
+/* With what stands for the crashes, and for who has attempted it last. */
+#define PG_JOB_COLUMNS_WITH(crashes, by)                                     \
+	"j.id, j.state::text, j.priority, j.attempt, j.max_attempts,"        \
+	" " crashes ", j.created_at, j.scheduled_at, j.attempted_at,"        \
+	" j.finalized_at, " PG_COLUMN_CANCEL ", " PG_COLUMN_TIMEOUT ","      \
+	" j.queue, j.kind, " by ", " PG_COLUMN_METADATA ","                  \
+	" CASE WHEN cardinality(j.tags) > 0 THEN to_json(j.tags)::text END," \
+	" CASE WHEN cardinality(j.errors) > 0"                               \
+	"  THEN to_json(array_remove(j.errors, NULL))::text END,"            \
+	" " PG_COLUMN_OUTPUT ", j.args, j.unique_key, j.unique_states"
+
+#define PG_COLUMN_CRASHES \
+	"(SELECT s.crashes FROM @weir_suspect s WHERE s.job = j.id)"
+#define PG_COLUMN_BY                                      \
+	"regexp_replace("                                 \
+	"j.attempted_by[array_upper(j.attempted_by, 1)]," \
+	" '#[0-9]+$', '')"
+#define PG_JOB_COLUMNS PG_JOB_COLUMNS_WITH(PG_COLUMN_CRASHES, PG_COLUMN_BY)
 
 /* Of a job j: who has attempted it last; does somebody want it cancelled? */
 #define PG_ROW_LAST_BY      "j.attempted_by[array_upper(j.attempted_by, 1)]"

@@ -491,7 +491,7 @@ weir__pg_fire(weir_store *store, uint32_t limit, uint32_t *ret_count,
 	      int64_t *ret_next_ms, weir_error *reterr)
 {
 	struct fire fire = {.store = weir__pg_of(store)};
-	struct pg_link *conn = &fire.store->admin;
+	struct pg_link *conn = &fire.store->upkeep;
 	bool due = false;
 	weir_status status;
 

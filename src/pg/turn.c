@@ -18,6 +18,7 @@
  * Locking: the work connection's mu.
  */
 #include "pg/turn.h"
+#include "pg/hold.h"
 #include "pg/worked.h"
 
 #include "base/assert.h"
@@ -66,8 +67,8 @@ weir__pg_is_clash(const weir_error *error)
 	return strstr(error->message, "river_job_unique_idx") != NULL;
 }
 
-static weir_status
-all_stale(struct weir_turn *turn, weir_error *reterr, const char *why)
+weir_status
+weir__pg_all_stale(struct weir_turn *turn, weir_error *reterr, const char *why)
 {
 	for (size_t i = 0; i < turn->finish_count; i++) {
 		turn->finished[i].status = WEIR_STALE;
@@ -78,7 +79,7 @@ all_stale(struct weir_turn *turn, weir_error *reterr, const char *why)
 
 static void send_owner(struct pg_turn *t) WEIR_REQUIRES(t->conn->mu);
 static size_t send_cancels(struct pg_turn *t) WEIR_REQUIRES(t->conn->mu);
-static weir_status visit(struct pg_turn *t, bool missed, weir_error *reterr)
+static weir_status visit(struct pg_turn *t, weir_error *reterr)
 	WEIR_REQUIRES(t->conn->mu);
 
 static void
@@ -109,7 +110,7 @@ read_cancels(const PGresult *result, struct weir_buf *cancels)
 
 /* Send it all, once.  The results are there with OK. */
 static weir_status
-visit(struct pg_turn *t, bool missed, weir_error *reterr)
+visit(struct pg_turn *t, weir_error *reterr)
 {
 	weir_status status;
 
@@ -120,56 +121,74 @@ visit(struct pg_turn *t, bool missed, weir_error *reterr)
 	t->conn->lost = false;
 	send_owner(t);
 	weir__pg_finish_send(t);
+	if (t->note)
+		weir__pg_note_send(t);
 	weir__pg_claim_send(t);
-	if (missed)
+	if (t->missed)
 		(void)send_cancels(t);
 	return weir__pg_sync(t->conn, t->results, reterr);
 }
 
 /* Everything was committed; what has come of it? */
 static weir_status
-read_all(struct pg_turn *t, bool missed, weir_error *reterr)
+read_all(struct pg_turn *t, weir_error *reterr)
 {
 	struct weir_turn *turn = t->turn;
 
 	if (PQntuples(t->results[0]) == 0)
-		return all_stale(turn, reterr, "taken for dead");
+		return weir__pg_all_stale(turn, reterr, "taken for dead");
 	weir__pg_finish_read(t);
-	if (missed)
+	if (t->missed)
 		read_cancels(t->results[t->sent - 1], turn->cancels);
 	/* What was claimed cannot be told; so it has to go back. */
-	if (!weir__pg_claim_read(t) || (turn->cancels && turn->cancels->failed))
-		return all_stale(turn, reterr, "out of memory");
+	if (!weir__pg_claim_read(t, NULL) ||
+	    (turn->cancels && turn->cancels->failed))
+		return weir__pg_all_stale(turn, reterr, "out of memory");
 	return WEIR_OK;
 }
 
 static weir_status
-run(struct pg_turn *t, bool missed, weir_error *reterr)
+run(struct pg_turn *t, weir_error *reterr)
 {
 	weir_status status;
 	bool lost;
 
 	weir__mutex_lock(&t->conn->mu);
-	status = visit(t, missed, reterr);
+	status = visit(t, reterr);
 	lost = t->conn->lost;
 	/* A job that does not hold its key may end, but not with the key. */
 	if (status != WEIR_OK && !lost && weir__pg_is_clash(reterr)) {
 		t->gives_keys_up = true;
-		status = visit(t, missed, reterr);
+		status = visit(t, reterr);
 		lost = t->conn->lost;
 	}
 	if (status == WEIR_SYSTEM && !lost && weir__pg_finish_mend(t)) {
-		status = visit(t, missed, reterr);
+		status = visit(t, reterr);
 		lost = t->conn->lost;
 	}
 	weir__mutex_unlock(&t->conn->mu);
 	if (status != WEIR_OK)
-		return lost ? all_stale(t->turn, reterr,
-					"the connection was lost")
+		return lost ? weir__pg_all_stale(t->turn, reterr,
+						 "the connection was lost")
 			    : status;
-	status = read_all(t, missed, reterr);
+	status = read_all(t, reterr);
 	for (size_t i = 0; i < t->sent; i++)
 		PQclear(t->results[i]);
+	return status;
+}
+
+weir_status
+weir__pg_visit(struct pg_turn *t, weir_error *reterr)
+{
+	weir_status status = WEIR_NOMEM;
+
+	if (weir__pg_finish_begin(t))
+		status = run(t, reterr);
+	else
+		weir__queue_error(reterr, status, 0, "out of memory");
+	free(t->endings);
+	t->endings = NULL;
+	weir__pg_params_fini(&t->p);
 	return status;
 }
 
@@ -177,29 +196,37 @@ weir_status
 weir__pg_turn(weir_store *store, struct weir_turn *turn, weir_error *reterr)
 {
 	struct weir_pg *pg = weir__pg_of(store);
-	struct pg_turn t = {.store = pg, .turn = turn, .conn = &pg->work};
+	struct weir_gather gathered = {0};
+	struct pg_turn t = {.store = pg,
+			    .turn = turn,
+			    .conn = &pg->work,
+			    .gathered = &gathered};
 	int64_t seq = turn->cancel_seq;
 	size_t len = turn->cancels ? turn->cancels->len : 0;
-	weir_status status = WEIR_NOMEM;
-	bool missed;
+	weir_status status;
 
 	weir_assert(turn->finish_count == 0 || turn->finished);
 	turn->batch = NULL;
 	turn->more = turn->suspects = false;
 	weir__pg_owner(t.owner, turn->owner->name, turn->owner->id);
 	weir__pg_worked_note(pg, turn);
-	missed = turn->cancels &&
-		 !weir__pg_take_cancels(pg, &turn->cancel_seq, turn->cancels);
-	if (weir__pg_finish_begin(&t))
-		status = run(&t, missed, reterr);
+	t.missed = turn->cancels &&
+		   !weir__pg_take_cancels(pg, &turn->cancel_seq, turn->cancels);
+	if (turn->may_hold)
+		status = weir__pg_hold_turn(&t, reterr);
 	else
-		weir__queue_error(reterr, status, 0, "out of memory");
+		status = weir__pg_visit(&t, reterr);
+	if (status == WEIR_OK && gathered.count > 0 && !turn->batch) {
+		turn->batch = weir__gather_batch(&gathered);
+		if (!turn->batch)
+			status = weir__pg_all_stale(turn, reterr,
+						    "out of memory");
+	}
+	weir__gather_fini(&gathered);
 	if (status != WEIR_OK) {
 		turn->cancel_seq = seq;
 		if (turn->cancels)
 			turn->cancels->len = len;
 	}
-	free(t.endings);
-	weir__pg_params_fini(&t.p);
 	return status;
 }

@@ -45,6 +45,18 @@ void weir__pg_owner(char text[PG_OWNER_MAX], const char *name, int64_t id);
 /* The schema and a dot; NULL: the current one's. */
 void weir__pg_channel(struct pg_params *p, const struct weir_pg *store);
 
+/* attempted_by with one more behind, and no more than a hundred. */
+#define PG_NEXT_BY(j, by)                                              \
+	"array_append(CASE WHEN cardinality(" j ".attempted_by) < 100" \
+	"  THEN " j ".attempted_by ELSE " j ".attempted_by["           \
+	"array_upper(" j ".attempted_by, 1) - 98 :] END, " by ")"
+
+/* When j is attempted, if the database's time is that. */
+#define PG_NEXT_AT(j, time)                               \
+	"greatest(date_trunc('milliseconds', " time "),"  \
+	" date_trunc('milliseconds', " j ".attempted_at)" \
+	" + interval '1 millisecond')"
+
 /* A finish on its way, in the order of ids. */
 struct pg_ending {
 	int64_t id;
@@ -62,6 +74,19 @@ struct pg_claim_sent {
 };
 
 #define PG_CLAIMS_MAX 32
+
+/* How jobs are claimed; see hold.h for the last two. */
+enum pg_way {
+	PG_WAY_CLAIM,
+	PG_WAY_HOLD, /* lock them, and write nothing */
+	PG_WAY_REST, /* what may not be held, and has its turn */
+};
+
+/* A place in the order of a queue. */
+struct pg_place {
+	int32_t priority;
+	int64_t scheduled_at_ms, id;
+};
 
 struct pg_turn {
 	struct weir_pg *store;
@@ -82,12 +107,28 @@ struct pg_turn {
 	bool wants_alone;
 	bool sweeps; /* cursor.c: and goes by no cursor */
 	int64_t begun_ns;
+	enum pg_way way;
+	size_t ended; /* jobs of a hold that ended just before */
+	const char *const *long_kinds; /* HOLD: not these; REST: these */
+	size_t long_kind_count;
+	const struct pg_place *before; /* REST: of each want */
+	struct weir_gather *gathered;  /* what was claimed goes there */
+
+	/* turn.c */
+	bool missed;                /* ask who is to be cancelled */
+	const struct pg_note *note; /* of a hold; NULL: none */
 
 	/* Statements sent so far, and what came of them. */
 	size_t sent;
 	PGresult *results[PG_SENT_MAX];
 	size_t simple_result, other_result;
 };
+
+/* Make the visit.  The rows that were claimed are in t->gathered with OK. */
+weir_status weir__pg_visit(struct pg_turn *t, weir_error *reterr);
+/* All finishes are STALE, as is the turn. */
+weir_status weir__pg_all_stale(struct weir_turn *turn, weir_error *reterr,
+			       const char *why);
 
 /* One more statement, with t->p.  Its place. */
 size_t weir__pg_turn_send(struct pg_turn *t, const struct pg_sql *sql)
@@ -100,9 +141,16 @@ void weir__pg_finish_read(struct pg_turn *t);
 /* It was refused: for an output?  True: so it was, and will not be again. */
 bool weir__pg_finish_mend(struct pg_turn *t) WEIR_REQUIRES(t->conn->mu);
 
+/* Completed, and there is nothing to say about it? */
+bool weir__pg_finish_is_simple(const struct weir_finish *finish);
+
 void weir__pg_claim_send(struct pg_turn *t) WEIR_REQUIRES(t->conn->mu);
-/* False: no memory. */
-bool weir__pg_claim_read(struct pg_turn *t);
+/*
+ * Append them to t->gathered.  With PG_WAY_HOLD policies has room for what was
+ * wanted, and gets what becomes of each when it is completed.  False: no
+ * memory.
+ */
+bool weir__pg_claim_read(struct pg_turn *t, int *policies);
 
 /* A unique index has refused what was sent. */
 bool weir__pg_is_clash(const weir_error *error);

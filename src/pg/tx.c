@@ -16,7 +16,7 @@
 #include "base/assert.h"
 #include "pg/insert.h"
 #include "pg/row.h"
-#include "pg/turn.h"
+#include "pg/hold.h"
 
 #include <string.h>
 
@@ -200,6 +200,8 @@ weir__pg_complete_tx(weir_store *store, const struct weir_owner *owner,
 
 	if (status != WEIR_OK)
 		return status;
+	/* The caller's transaction has to see that the job runs. */
+	weir__pg_holds_spill(weir__pg_of(store), &claim->row.id, 1, true);
 	weir__pg_owner(name, owner->name, owner->id);
 	weir__pg_begin(&p);
 	weir__pg_int8(&p, claim->row.id);

@@ -19,7 +19,7 @@
  * beforehand; when somebody takes it just then, all is rolled back and done
  * again.
  *
- * Locking: the admin connection's mu, one statement or transaction at a time.
+ * Locking: the upkeep connection's mu, one statement or transaction at a time.
  */
 #include "pg/turn.h"
 
@@ -95,7 +95,7 @@ next_due(struct weir_pg *pg, int64_t *ret_ms, weir_error *reterr)
 	weir_status status;
 
 	weir__pg_begin(&p);
-	status = weir__pg_ask(&pg->admin, &next_due_sql, &p, &result, reterr);
+	status = weir__pg_ask(&pg->upkeep, &next_due_sql, &p, &result, reterr);
 	if (status == WEIR_OK) {
 		int64_t ms = weir__pg_get_ms(result, 0, 0);
 
@@ -118,7 +118,7 @@ promote_once(struct weir_pg *pg, uint32_t limit, uint32_t *ret_count,
 	weir__pg_now(&p, pg);
 	weir__pg_int8(&p, limit);
 	weir__pg_channel(&p, pg);
-	status = weir__pg_ask(&pg->admin, &promote_sql, &p, &result, reterr);
+	status = weir__pg_ask(&pg->upkeep, &promote_sql, &p, &result, reterr);
 	if (status == WEIR_OK)
 		*ret_count = (uint32_t)weir__pg_get_int(result, 0, 0);
 	PQclear(result);
@@ -198,11 +198,94 @@ static const struct pg_sql rescue_sql = {
 	" ON CONFLICT (job) DO UPDATE SET crashes = excluded.crashes)"
 	" SELECT count(*), " TELL_OF_6 " FROM done"};
 
+/*
+ * What it held and had not written is available again by itself; but it has
+ * died with it.  That is so of jobs which are still as they were: who has it by
+ * now has locked it, and then the note stays for the next time.
+ */
+#define WAS_SAME                                       \
+	"SELECT 1 FROM @river_job j WHERE j.id = e.id" \
+	" AND j.state::text = 'available' AND j.attempt = e.attempt"
+#define OVER_NEXT "(" POISON " OR j.attempt + 1 >= j.max_attempts)"
+#define NOTED_AT  "(SELECT min(s.at) FROM same s WHERE s.id = j.id)"
+
+static const struct pg_sql noted_sql = {
+	"rescue_noted",
+	"WITH me AS MATERIALIZED (SELECT id, name FROM @weir_client"
+	" WHERE id = $1 AND beat = $2),"
+	" same AS MATERIALIZED (SELECT e.number, e.at, e.id, e.attempt FROM ("
+	"SELECT h.number, h.at, u.id, u.attempt FROM me"
+	" JOIN @weir_hold h ON h.client = me.id,"
+	" unnest(h.ids, h.attempts) AS u(id, attempt)) e"
+	" WHERE EXISTS (" WAS_SAME " OFFSET 0)),"
+	" held AS MATERIALIZED (SELECT j.id FROM @river_job j"
+	" WHERE j.id = ANY (ARRAY(SELECT id FROM same ORDER BY id LIMIT $3))"
+	" AND j.state::text = 'available'"
+	" ORDER BY j.id FOR UPDATE OF j SKIP LOCKED),"
+	" done AS (UPDATE @river_job j SET"
+	" state = CASE WHEN " OVER_NEXT " THEN 'discarded'"
+	" ELSE 'available' END::@river_job_state,"
+	" finalized_at = CASE WHEN " OVER_NEXT
+	" THEN coalesce($5::timestamptz, now()) END,"
+	" attempt = j.attempt + 1,"
+	" attempted_at = " PG_NEXT_AT(
+		"j", NOTED_AT) ","
+			       " attempted_by = " PG_NEXT_BY(
+				       "j", "(SELECT name || '#' || id FROM "
+					    "me)") ","
+						   " errors = "
+						   "array_append(j.errors, "
+						   "jsonb_build_object("
+						   "'at', to_char(" NOTED_AT
+						   " AT TIME ZONE 'UTC', "
+						   "'YYYY-MM-DD\"T\"HH24:MI:SS."
+						   "US\"Z\"'),"
+						   " 'attempt', j.attempt + 1,"
+						   " 'error', CASE WHEN " POISON
+						   " THEN 'poison: ' "
+						   "|| " CRASHES
+						   " || ' workers have died "
+						   "with it, the last of them '"
+						   " ELSE 'the worker is gone: "
+						   "' END || (SELECT name FROM "
+						   "me),"
+						   " 'trace', ''))"
+						   " WHERE j.id = ANY "
+						   "(ARRAY(SELECT id FROM "
+						   "held))"
+						   " AND j.state::text = "
+						   "'available'"
+						   " RETURNING j.id, j.queue, "
+						   "j.state, " CRASHES
+						   " AS crashes),"
+						   " suspects AS (INSERT INTO "
+						   "@weir_suspect (job, "
+						   "crashes)"
+						   " SELECT id, crashes FROM "
+						   "done"
+						   " ON CONFLICT (job) DO "
+						   "UPDATE SET crashes = "
+						   "excluded.crashes),"
+						   " over AS (DELETE FROM "
+						   "@weir_hold h WHERE"
+						   " h.client = (SELECT id "
+						   "FROM me) AND NOT EXISTS "
+						   "(SELECT 1 FROM same"
+						   " WHERE same.number = "
+						   "h.number"
+						   " AND same.id <> ALL "
+						   "(ARRAY(SELECT id FROM "
+						   "done))))"
+						   " SELECT "
+						   "count(*), " TELL_OF_6
+						   " FROM done"};
+
 static const struct pg_sql bury_sql = {
 	"rescue_bury",
 	"DELETE FROM @weir_client c WHERE c.id = $1 AND c.beat = $2 AND NOT"
 	" EXISTS (SELECT 1 FROM @river_job j WHERE j.state = 'running' "
-	"AND " LAST_BY " = c.name || '#' || c.id)"};
+	"AND " LAST_BY " = c.name || '#' || c.id)"
+	" AND NOT EXISTS (SELECT 1 FROM @weir_hold h WHERE h.client = c.id)"};
 
 struct rescue {
 	int64_t client, beat;
@@ -224,6 +307,7 @@ send_rescue(struct pg_link *conn, struct pg_params *p, const struct rescue *r)
 	weir__pg_now(p, conn->store);
 	weir__pg_channel(p, conn->store);
 	weir__pg_send(conn, &rescue_sql, p);
+	weir__pg_send(conn, &noted_sql, p);
 	weir__pg_begin(p);
 	weir__pg_int8(p, r->client);
 	weir__pg_int8(p, r->beat);
@@ -235,9 +319,9 @@ weir__pg_rescue(weir_store *store, int64_t client, int64_t beat,
 		uint32_t crashes_max, uint32_t limit, uint32_t *ret_count,
 		weir_error *reterr)
 {
-	struct pg_link *conn = &weir__pg_of(store)->admin;
+	struct pg_link *conn = &weir__pg_of(store)->upkeep;
 	const struct rescue r = {client, beat, crashes_max, limit};
-	PGresult *results[3] = {NULL};
+	PGresult *results[4] = {NULL};
 	struct pg_params p = {0};
 	weir_status status;
 
@@ -250,8 +334,9 @@ weir__pg_rescue(weir_store *store, int64_t client, int64_t beat,
 	}
 	weir__mutex_unlock(&conn->mu);
 	if (status == WEIR_OK)
-		*ret_count = (uint32_t)weir__pg_get_int(results[1], 0, 0);
-	for (size_t i = 0; i < 3; i++)
+		*ret_count = (uint32_t)(weir__pg_get_int(results[1], 0, 0) +
+					weir__pg_get_int(results[2], 0, 0));
+	for (size_t i = 0; i < 4; i++)
 		PQclear(results[i]);
 	weir__pg_params_fini(&p);
 	return status;
@@ -310,7 +395,7 @@ weir_status
 weir__pg_clean(weir_store *store, const struct weir_retention *retention,
 	       uint32_t limit, uint32_t *ret_count, weir_error *reterr)
 {
-	struct pg_link *conn = &weir__pg_of(store)->admin;
+	struct pg_link *conn = &weir__pg_of(store)->upkeep;
 	PGresult *results[2] = {NULL};
 	struct pg_params p = {0}, none = {0};
 	weir_status status;

@@ -105,7 +105,7 @@ struct weir_finish {
  * meanwhile ends in CANCELLED.
  */
 struct weir_finished {
-	weir_status status; /* WEIR_OK, WEIR_STALE */
+	weir_status status; /* WEIR_OK, WEIR_STALE; see may_hold */
 	weir_state state;
 };
 
@@ -137,8 +137,17 @@ struct weir_turn {
 	const char *const *kinds; /* NULL: any */
 	size_t kind_count;
 	bool kinds_left_out;
+	/*
+	 * The store may keep claims to itself for a moment, and write them with
+	 * what has become of them.  Until then a finish comes back as BUSY:
+	 * nothing was written, and it is to be given again with every turn.
+	 */
+	bool may_hold;
 
 	/* What comes back. */
+	/* By weir_now_ns(): the next turn has to be made by then, even if there
+	 * is nothing to say.  WEIR_FOREVER: it need not. */
+	int64_t hold_until_ns;
 	struct weir_batch *batch; /* NULL: nothing was claimed */
 	bool more;                /* a want was filled: there may be more */
 	bool suspects;      /* a job was passed over because it is a suspect */

@@ -323,7 +323,8 @@ perhaps_give_up(weir_work *work, uint32_t running, int64_t now_ns)
 {
 	bool corrupt = work->end.status == WEIR_CORRUPT;
 
-	if (work->pending_len == 0 || !work->turn_trouble.on ||
+	if (work->pending_len + work->again_len == 0 ||
+	    !work->turn_trouble.on ||
 	    (!corrupt && work->seen_level != WEIR_WORK_NOW))
 		return;
 	/* The time counts from the end of the last job. */
@@ -356,7 +357,7 @@ wake_at_ns(const weir_work *work, const struct weir_work_look *look,
 {
 	int64_t at_ns = weir__deadline_ns(now_ns, SLEEP_NS_MAX), suspects_ns;
 
-	weir_assert(work->held_len >= work->pending_len);
+	weir_assert(work->held_len >= work->pending_len + work->again_len);
 	at_ns = weir__earlier_ns(at_ns, look->gate_at_ns);
 	at_ns = weir__earlier_ns(at_ns, work->give_up_ns);
 	at_ns = weir__earlier_ns(at_ns, work->turn_trouble.on
@@ -443,7 +444,8 @@ loop(void *arg)
 
 	while (round_once(work))
 		;
-	weir_assert(work->held_len == 0 && work->pending_len == 0);
+	weir_assert(work->held_len == 0 && work->pending_len == 0 &&
+		    work->again_len == 0);
 	weir__mutex_lock(&work->mu);
 	work->over = true;
 	weir__mutex_unlock(&work->mu);
@@ -466,6 +468,8 @@ init(weir_work *work, weir_store *store)
 	weir__list_init(&work->ended);
 	weir__list_init(&work->held);
 	weir__list_init(&work->pending);
+	weir__list_init(&work->again);
+	work->hold_until_ns = WEIR_FOREVER;
 	weir__list_init(&work->spare);
 	weir__pace_init(&work->pace);
 	work->give_up_ns = WEIR_FOREVER;

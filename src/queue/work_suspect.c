@@ -31,8 +31,8 @@
 static bool
 is_clear(const weir_work *work)
 {
-	weir_assert(work->held_len >= work->pending_len);
-	return work->held_len == work->pending_len;
+	weir_assert(work->held_len >= work->pending_len + work->again_len);
+	return work->held_len == work->pending_len + work->again_len;
 }
 
 static void

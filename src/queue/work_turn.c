@@ -18,6 +18,11 @@
  * asked again until there is a reason to: the store's bell, a job of ours that
  * goes back, a promotion, a sweep.
  *
+ * A store may hold what it has claimed, and write it when all of it has ended
+ * or a while has passed (store.h, may_hold).  What it says BUSY to stays
+ * pending, in a line of its own, and goes along with each turn; it is no reason
+ * for one, but that the store says when it has to see us.
+ *
  * Locking.  All of it is the loop's.
  */
 #include "queue/work_inside.h"
@@ -189,11 +194,13 @@ weir__work_plan(const weir_work *work, const struct weir_work_look *look,
 	if (pending > 0)
 		until_ns = work->pending_since_ns + PATIENCE_NS;
 	ret->patient = look->ready > low && look->level == WEIR_WORK_ON;
-	ret->go = work->look || (wanted > 0 && !ret->patient) ||
+	ret->go = work->look || now_ns >= work->hold_until_ns ||
+		  (wanted > 0 && !ret->patient) ||
 		  (pending > 0 &&
 		   (!ret->patient || pending >= quarter || now_ns >= until_ns));
 	ret->deaf = ret->patient && pending > 0;
-	ret->until_ns = ret->deaf ? until_ns : WEIR_FOREVER;
+	ret->until_ns = weir__earlier_ns(ret->deaf ? until_ns : WEIR_FOREVER,
+					 work->hold_until_ns);
 	weir_assert(ret->go || pending == 0 || ret->patient);
 	ret->wake_ended = 1;
 	ret->wake_ready = -1;
@@ -204,13 +211,18 @@ weir__work_plan(const weir_work *work, const struct weir_work_look *look,
 	}
 }
 
-/* Copy what is pending, as much as one turn takes.  False: no memory. */
+/*
+ * Copy what is to be told again, and what is pending, as much of that as one
+ * turn takes.  False: no memory.
+ */
 static bool
 gather_finishes(weir_work *work, struct weir_turn *turn)
 {
 	size_t most = work->turn_trouble.on ? FINISH_FEW : FINISH_MAX;
-	size_t n = work->pending_len < most ? work->pending_len : most;
-	struct weir_list *link = work->pending.next;
+	size_t again = work->again_len;
+	size_t n =
+		again + (work->pending_len < most ? work->pending_len : most);
+	struct weir_list *link = work->again.next;
 	struct weir_finish *finishes;
 	struct weir_finished *finished;
 
@@ -226,9 +238,12 @@ gather_finishes(weir_work *work, struct weir_turn *turn)
 		work->finished = finished;
 		work->finish_room = n;
 	}
-	for (size_t i = 0; i < n; i++, link = link->next)
+	for (size_t i = 0; i < n; i++, link = link->next) {
+		if (i == again)
+			link = work->pending.next;
 		work->finishes[i] =
 			weir_container_of(link, struct weir_held, link)->finish;
+	}
 	turn->finishes = work->finishes;
 	turn->finished = work->finished;
 	turn->finish_count = n;
@@ -316,13 +331,25 @@ weir__work_settle(struct weir_held *held, const struct weir_finished *finished)
 }
 
 static struct weir_held *
+pop(struct weir_list *list, uint32_t *len)
+{
+	struct weir_list *link = weir__list_pop(list);
+
+	weir_assert(link && *len > 0);
+	--*len;
+	return weir_container_of(link, struct weir_held, link);
+}
+
+static struct weir_held *
 pop_pending(weir_work *work)
 {
-	struct weir_list *link = weir__list_pop(&work->pending);
+	return pop(&work->pending, &work->pending_len);
+}
 
-	weir_assert(link && work->pending_len > 0);
-	work->pending_len--;
-	return weir_container_of(link, struct weir_held, link);
+static struct weir_held *
+pop_again(weir_work *work)
+{
+	return pop(&work->again, &work->again_len);
 }
 
 void
@@ -331,6 +358,8 @@ weir__work_drop(weir_work *work, weir_status status)
 	struct weir_finished finished = {.status = status};
 
 	weir_assert(status != WEIR_OK);
+	while (work->again_len > 0)
+		weir__work_settle(pop_again(work), &finished);
 	while (work->pending_len > 0)
 		weir__work_settle(pop_pending(work), &finished);
 }
@@ -353,7 +382,8 @@ weir__work_lose_all(weir_work *work, int64_t now_ns)
 
 	/* What was pending first, so that nothing of it is written as ours. */
 	weir__work_drop(work, WEIR_STALE);
-	weir_assert(work->pending_len == 0);
+	weir_assert(work->pending_len == 0 && work->again_len == 0);
+	work->hold_until_ns = WEIR_FOREVER;
 	for (link = work->held.next; link != &work->held; link = next) {
 		struct weir_held *held =
 			weir_container_of(link, struct weir_held, all);
@@ -467,12 +497,24 @@ take_batch(weir_work *work, struct weir_batch *batch, int64_t now_ns)
 	}
 }
 
+/* What the store keeps to itself stays pending, in a line of its own. */
 static void
 settle_finished(weir_work *work, const struct weir_turn *turn)
 {
-	weir_assert(turn->finish_count <= work->pending_len);
-	for (size_t i = 0; i < turn->finish_count; i++)
-		weir__work_settle(pop_pending(work), &turn->finished[i]);
+	size_t again = work->again_len;
+
+	weir_assert(turn->finish_count <= again + work->pending_len);
+	for (size_t i = 0; i < turn->finish_count; i++) {
+		struct weir_held *held =
+			i < again ? pop_again(work) : pop_pending(work);
+
+		if (turn->finished[i].status == WEIR_BUSY) {
+			weir__list_append(&work->again, &held->link);
+			work->again_len++;
+		} else {
+			weir__work_settle(held, &turn->finished[i]);
+		}
+	}
 	/* What one turn could not take is not to wait any longer. */
 	if (work->pending_len > 0)
 		work->pending_since_ns -= PATIENCE_NS;
@@ -489,6 +531,8 @@ weir__work_turn(weir_work *work, uint32_t wanted, int64_t now_ns,
 		.kinds = work->kind_name_count > 0 ? work->kind_names : NULL,
 		.kind_count = work->kind_name_count,
 		.kinds_left_out = work->kind_names_left_out,
+		.may_hold = true,
+		.hold_until_ns = WEIR_FOREVER,
 		.cancel_seq = work->cancel_seq,
 		.cancels = &work->cancels,
 	};
@@ -503,6 +547,7 @@ weir__work_turn(weir_work *work, uint32_t wanted, int64_t now_ns,
 		return status;
 	weir_assert(!turn.batch || turn.batch->count <= wanted);
 	weir__pace_note_turn(&work->pace, weir_now_ns() - now_ns);
+	work->hold_until_ns = turn.hold_until_ns;
 	/* Jobs first: somebody waits for them. */
 	take_batch(work, turn.batch, now_ns);
 	settle_finished(work, &turn);

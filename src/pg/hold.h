@@ -1,0 +1,139 @@
+/*
+ * The hold lane: jobs that are locked and not written until they are done.
+ *
+ * A *hold* is a batch of available jobs, locked by an open transaction on a
+ * connection of its own.  Nothing of them is written when they are claimed;
+ * when all of them have ended, or PG_HOLD_NS later, one round trip writes what
+ * has become of them, and commits:
+ *
+ *                  ┌── all have ended ──> completed, deleted, archived ──┐
+ *   locked ──given─┤                                                     ├
+ * COMMIT └── too late ── the rest *spills*: running, as claimed┘
+ *
+ * What has spilled is finished like whatever was claimed.  If we die, or the
+ * connection does, the server lets go of it all at once.
+ */
+#ifndef WEIR_SRC_PG_HOLD_H
+#define WEIR_SRC_PG_HOLD_H
+
+#include "pg/turn.h"
+
+#define PG_HOLDS      4
+#define PG_HOLD_NS    (500 * WEIR_MS)
+#define PG_LONG_NS    (60 * WEIR_S) /* a kind that spilled is not held for */
+#define PG_HOLD_LEAST 16            /* less than that is not worth a hold */
+#define PG_LONG_MAX   64
+#define PG_PLACES_MAX 32
+#define PG_NAME_MAX   128 /* kinds and queues, with their NUL */
+#define PG_UNTOLD     SIZE_MAX
+
+/* What a client holds, for when it dies: ids and attempts, out of a batch. */
+struct pg_note {
+	int64_t number;
+	const struct weir_gather *gathered;
+	size_t first, count;
+};
+
+struct pg_hold_job {
+	int64_t id, attempted_at_ms;
+	size_t kind; /* where it stands in kinds */
+	int policy;  /* a weir_finished_policy */
+	size_t told; /* its finish in the turn under way, or PG_UNTOLD */
+};
+
+struct pg_hold {
+	struct pg_link conn;
+
+	/* guarded by conn.mu */
+	bool open;
+	bool trial;                     /* of a kind that was long */
+	const struct weir_batch *batch; /* only compared */
+	struct pg_hold_job *jobs;       /* by id */
+	size_t count, room, told_count;
+	struct weir_buf kinds;
+	int64_t number, until_ns, client;
+	char owner_text[PG_OWNER_MAX];
+
+	/* guarded by holds.mu */
+	int64_t owner; /* whose it is; 0: nobody's */
+};
+
+/* A kind that may not be held until then. */
+struct pg_long {
+	char kind[PG_NAME_MAX];
+	int64_t until_ns;
+	bool trying; /* it is time, and some of it are held */
+};
+
+/* How far the holds of a queue have come. */
+struct pg_queue_place {
+	char queue[PG_NAME_MAX];
+	struct pg_place place;
+};
+
+struct pg_holds {
+	struct pg_hold all[PG_HOLDS];
+
+	struct weir_mutex mu; /* a leaf */
+
+	/* guarded by mu */
+	bool off; /* for measuring */
+	int64_t number;
+	struct pg_long longs[PG_LONG_MAX];
+	size_t long_count;
+	struct pg_queue_place places[PG_PLACES_MAX];
+	size_t place_count;
+	int64_t rest_at_ns;    /* look for what may not be held */
+	int64_t rest_until_ns; /* there was some: look each time until then */
+	int64_t doomed;        /* an owner that has to enlist anew */
+	bool plenty;           /* the last turn got enough for a hold */
+};
+
+/* hold_turn.c: a turn with may_hold. */
+weir_status weir__pg_hold_turn(struct pg_turn *t, weir_error *reterr);
+/* The note of t, after the owner's row. */
+void weir__pg_note_send(struct pg_turn *t) WEIR_REQUIRES(t->conn->mu);
+
+/* hold.c: one that is free, which is the owner's then; or NULL. */
+struct pg_hold *weir__pg_hold_take(struct pg_holds *holds, int64_t owner);
+void weir__pg_hold_give_back(struct pg_holds *holds, struct pg_hold *hold);
+/* Those that are the owner's. */
+size_t weir__pg_holds_of(struct pg_holds *holds, int64_t owner,
+			 struct pg_hold *rets[PG_HOLDS]);
+/* Take all of the owner's back: what is held is available again. */
+void weir__pg_holds_drop(struct weir_pg *store, int64_t owner);
+/* Claim whatever is held together with one of these: somebody must see it. */
+void weir__pg_holds_spill(struct weir_pg *store, const int64_t *ids,
+			  size_t count, bool is_long);
+/* In what follows conn is the hold's, and its mu is held. */
+struct pg_hold_job *weir__pg_hold_find(const struct pg_hold *hold, int64_t id);
+/* Connect, if need be, as these connections are. */
+weir_status weir__pg_hold_ready(struct pg_link *conn, weir_error *reterr)
+	WEIR_REQUIRES(conn->mu);
+/* Let go of what it holds. */
+void weir__pg_hold_abandon(struct pg_hold *hold, struct pg_link *conn)
+	WEIR_REQUIRES(conn->mu);
+/* Delete a note that has come to nothing. */
+void weir__pg_hold_forget(struct weir_pg *store, int64_t client,
+			  int64_t number);
+
+/* Kinds; all take holds.mu. */
+void weir__pg_long_note(struct pg_holds *holds, const char *kind);
+void weir__pg_long_tried(struct pg_holds *holds, const char *kind,
+			 bool spilled);
+/* For tests and measuring: holds are made, or not. */
+void weir__pg_holds_switch(struct weir_pg *store, bool on);
+
+/* hold_end.c */
+/* Send what ends it, through t, of which conn is the hold's.  NULL: no
+ * finishes, all of it spills. */
+void weir__pg_hold_send_end(struct pg_hold *hold, struct pg_turn *t,
+			    const struct weir_finish *finishes)
+	WEIR_REQUIRES(t->conn->mu);
+void weir__pg_hold_send_begin(struct pg_turn *t) WEIR_REQUIRES(t->conn->mu);
+/* It was committed: learn from what has spilled. */
+void weir__pg_hold_learn(struct pg_holds *holds, const struct pg_hold *hold);
+/* Nothing to write about: it was not begun. */
+bool weir__pg_hold_is_untouched(const struct weir_finish *finish);
+
+#endif

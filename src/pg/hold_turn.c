@@ -1,0 +1,904 @@
+/*
+ * A visit of a work that lets us hold.
+ *
+ * Design.  In this order, each a transaction and a round trip of its own:
+ *
+ *      1. the rest     now and then: what may not be held and has its turn
+ *      2. holds        those of which all has ended, or whose time is up, are
+ *                      ended; the last of them begins the next one with it
+ *      3. a visit      the note of that; outcomes of what is not held, or has
+ *                      just spilled; and if there was too little to hold, what
+ *                      else there is
+ *
+ * Nearly always it is 2 and 3, and 3 writes one small row.  With little to do
+ * (less than PG_HOLD_LEAST jobs a turn) nothing is held, and it is 3 alone, as
+ * for a work that does not let us.
+ *
+ * The jobs of a hold are given away only when its note is there, so whoever
+ * finds the note of somebody dead knows what he may have died with.
+ *
+ * What was committed in 2 stays, whatever becomes of 3: then its outcomes are
+ * told, those of 3 are BUSY, and the trouble shows the next time.
+ *
+ * Order.  What may not be held is no more to wait than what may: it is claimed
+ * first as far as it comes before the place that the holds of its queue have
+ * come to.
+ *
+ * Locking.  The mutexes of the connections, one at a time.
+ */
+#include "pg/hold.h"
+
+#include "base/assert.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define REST_EVERY_NS (250 * WEIR_MS)
+#define REST_FOR_NS   (10 * WEIR_S)
+#define AGAIN_NS      (20 * WEIR_MS)
+
+struct visit {
+	struct pg_turn *t; /* the turn as it was given */
+	struct weir_turn *turn;
+	struct pg_holds *holds;
+
+	/* Finishes: whose, by their place; those that are not held. */
+	unsigned char *holder; /* 1 + the place in mine; 0: not held */
+	struct weir_finish *rest;
+	struct weir_finished *rest_done;
+	size_t *rest_at;
+	size_t rest_count;
+
+	struct pg_hold *mine[PG_HOLDS];
+	bool ends[PG_HOLDS];
+	size_t mine_count;
+	bool committed; /* something was, so this turn cannot fail */
+
+	/* Claims: what is still wanted of each want. */
+	struct weir_want *wants;
+	size_t want_count;
+	struct pg_hold *next; /* is, or is to be, a new hold */
+	const char *try_kind; /* it is a trial of that kind */
+	bool is_held;         /* there is something in it */
+	size_t first, count;  /* of the gathered rows: what it holds */
+	int *policies;
+	int64_t begun_ns, number;
+	struct pg_note note;
+
+	char long_names[PG_LONG_MAX][PG_NAME_MAX];
+	const char *long_kinds[PG_LONG_MAX];
+	size_t long_count;
+};
+
+static const struct pg_sql note_sql = {
+	"hold_note",
+	"INSERT INTO @weir_hold (client, number, at, ids, attempts)"
+	" SELECT $1::bigint, $2::bigint, coalesce($3::timestamptz, now()),"
+	" $4::bigint[], $5::smallint[]"
+	/* With the machine it may go; so does what is held. */
+	" FROM (SELECT CASE WHEN $6 THEN"
+	" set_config('synchronous_commit', 'off', true) END) s"
+	" WHERE EXISTS (SELECT 1 FROM @weir_client WHERE id = $1)"};
+
+void
+weir__pg_note_send(struct pg_turn *t)
+{
+	const struct pg_note *note = t->note;
+	const weir_job_row *rows = note->gathered->rows + note->first;
+	struct pg_params *p = &t->p;
+
+	weir__pg_begin(p);
+	weir__pg_int8(p, t->turn->owner->id);
+	weir__pg_int8(p, note->number);
+	weir__pg_now(p, t->store);
+	weir__pg_array_begin(p, PG_INT8, note->count);
+	for (size_t i = 0; i < note->count; i++)
+		weir__pg_int8(p, rows[i].id);
+	weir__pg_array_end(p);
+	weir__pg_array_begin(p, PG_INT2, note->count);
+	for (size_t i = 0; i < note->count; i++)
+		weir__pg_int2(p, (int)rows[i].attempt - 1);
+	weir__pg_array_end(p);
+	weir__pg_bool(p,
+		      t->turn->finish_count == 0 && t->turn->want_count == 0);
+	(void)weir__pg_turn_send(t, &note_sql);
+}
+
+/*
+ * Finishes.
+ */
+
+/* Find out which finishes are of this hold.  False: it is no more. */
+static bool
+match(struct visit *v, size_t at)
+{
+	struct pg_hold *hold = v->mine[at];
+	bool is_open;
+
+	weir__mutex_lock(&hold->conn.mu);
+	is_open = hold->open;
+	hold->told_count = 0;
+	for (size_t i = 0; is_open && i < hold->count; i++)
+		hold->jobs[i].told = PG_UNTOLD;
+	for (size_t i = 0; is_open && i < v->turn->finish_count; i++) {
+		const struct weir_claim *claim = v->turn->finishes[i].claim;
+		struct pg_hold_job *job;
+
+		if (claim->batch != hold->batch)
+			continue;
+		job = weir__pg_hold_find(hold, claim->row.id);
+		if (!job || job->told != PG_UNTOLD ||
+		    job->attempted_at_ms != claim->row.attempted_at_ms)
+			continue;
+		job->told = i;
+		hold->told_count++;
+		v->holder[i] = (unsigned char)(at + 1);
+	}
+	v->ends[at] = is_open && (hold->told_count == hold->count ||
+				  v->begun_ns >= hold->until_ns);
+	weir__mutex_unlock(&hold->conn.mu);
+	return is_open;
+}
+
+static void
+match_all(struct visit *v)
+{
+	size_t count = weir__pg_holds_of(v->holds, v->turn->owner->id, v->mine);
+
+	v->mine_count = 0;
+	for (size_t i = 0; i < count; i++) {
+		struct pg_hold *hold = v->mine[i];
+
+		v->mine[v->mine_count] = hold;
+		if (match(v, v->mine_count))
+			v->mine_count++;
+		else
+			weir__pg_hold_give_back(v->holds, hold);
+	}
+}
+
+/* One more for the visit. */
+static void
+put_rest(struct visit *v, size_t at)
+{
+	v->rest[v->rest_count] = v->turn->finishes[at];
+	v->rest_at[v->rest_count++] = at;
+}
+
+static void
+sort_finishes(struct visit *v)
+{
+	for (size_t i = 0; i < v->turn->finish_count; i++) {
+		size_t holder = v->holder[i];
+
+		if (holder == 0)
+			put_rest(v, i);
+		else if (!v->ends[holder - 1])
+			v->turn->finished[i].status = WEIR_BUSY;
+	}
+}
+
+/* All that was told of a hold that is no more has come to nothing. */
+static void
+all_lost(struct visit *v, size_t at, weir_status status)
+{
+	for (size_t i = 0; i < v->turn->finish_count; i++)
+		if (v->holder[i] == at + 1)
+			v->turn->finished[i] = (struct weir_finished){
+				status, v->turn->finishes[i].claim->row.state};
+}
+
+static void
+take_ended(struct visit *v, size_t at)
+{
+	for (size_t i = 0; i < v->turn->finish_count; i++) {
+		const struct weir_finish *finish = &v->turn->finishes[i];
+
+		if (v->holder[i] != at + 1)
+			continue;
+		if (weir__pg_hold_is_untouched(finish))
+			v->turn->finished[i] = (struct weir_finished){
+				WEIR_OK, WEIR_JOB_AVAILABLE};
+		else if (weir__pg_finish_is_simple(finish))
+			v->turn->finished[i] = (struct weir_finished){
+				WEIR_OK, WEIR_JOB_COMPLETED};
+		else
+			put_rest(v, i);
+	}
+}
+
+/*
+ * Wants.
+ */
+
+/* Those that were not filled by what was gathered since. */
+static void
+subtract(struct visit *v, size_t first)
+{
+	const struct weir_gather *gathered = v->t->gathered;
+	size_t count = 0;
+
+	for (size_t i = first; i < gathered->count; i++) {
+		const char *queue = gathered->texts.data +
+				    (uintptr_t)gathered->rows[i].queue - 1;
+
+		for (size_t j = 0; j < v->want_count; j++)
+			if (v->wants[j].count > 0 &&
+			    strcmp(v->wants[j].queue, queue) == 0) {
+				v->wants[j].count--;
+				break;
+			}
+	}
+	for (size_t i = 0; i < v->want_count; i++)
+		if (v->wants[i].count > 0)
+			v->wants[count++] = v->wants[i];
+	v->want_count = count;
+}
+
+static size_t
+wanted(const struct visit *v)
+{
+	size_t sum = 0;
+
+	for (size_t i = 0; i < v->want_count; i++)
+		sum += v->wants[i].count;
+	return sum;
+}
+
+/* One want for each queue, and none for a suspect? */
+static bool
+may_split(const struct weir_turn *turn)
+{
+	if (turn->want_count > PG_PLACES_MAX)
+		return false;
+	for (size_t i = 0; i < turn->want_count; i++) {
+		if (turn->wants[i].alone)
+			return false;
+		for (size_t j = 0; j < i; j++)
+			if (strcmp(turn->wants[i].queue,
+				   turn->wants[j].queue) == 0)
+				return false;
+	}
+	return true;
+}
+
+/* Is that kind among those that the turn wants? */
+static bool
+wants_kind(const struct weir_turn *turn, const char *kind)
+{
+	bool is_named = false;
+
+	for (size_t i = 0; turn->kinds && i < turn->kind_count; i++)
+		is_named |= strcmp(turn->kinds[i], kind) == 0;
+	return !turn->kinds || is_named != turn->kinds_left_out;
+}
+
+static void take_longs_locked(struct visit *v, struct pg_holds *holds)
+	WEIR_REQUIRES(holds->mu);
+
+/* Which kinds may not be held, and which of them is to be tried again? */
+static void
+take_longs_locked(struct visit *v, struct pg_holds *holds)
+{
+	for (size_t i = 0; i < holds->long_count; i++) {
+		struct pg_long *entry = &holds->longs[i];
+
+		memcpy(v->long_names[i], entry->kind, PG_NAME_MAX);
+		if (!v->try_kind && !entry->trying &&
+		    v->begun_ns >= entry->until_ns &&
+		    wants_kind(v->turn, entry->kind))
+			v->try_kind = v->long_names[i];
+		v->long_kinds[v->long_count++] = v->long_names[i];
+	}
+}
+
+/*
+ * Is this turn to hold something, and where?  *ret_rest: look for what may not
+ * be held as well.
+ */
+static void
+plan(struct visit *v, bool *ret_rest)
+{
+	struct pg_holds *holds = v->holds;
+	bool may;
+
+	weir__mutex_lock(&holds->mu);
+	may = !holds->off && holds->plenty && wanted(v) >= PG_HOLD_LEAST &&
+	      may_split(v->turn);
+	if (may)
+		take_longs_locked(v, holds);
+	*ret_rest =
+		may && (v->long_count > 0 || v->begun_ns >= holds->rest_at_ns ||
+			v->begun_ns < holds->rest_until_ns);
+	if (*ret_rest)
+		holds->rest_at_ns = v->begun_ns + REST_EVERY_NS;
+	weir__mutex_unlock(&holds->mu);
+	if (!may)
+		return;
+	for (size_t i = 0; i < v->mine_count; i++)
+		if (v->ends[i])
+			v->next = v->mine[i];
+	if (!v->next)
+		v->next = weir__pg_hold_take(holds, v->turn->owner->id);
+	weir__mutex_lock(&holds->mu);
+	v->number = ++holds->number;
+	weir__mutex_unlock(&holds->mu);
+}
+
+/* A turn of a part of what is wanted, and of nothing that was done. */
+static struct weir_turn
+part_of(const struct visit *v)
+{
+	struct weir_turn part = *v->turn;
+
+	part.finishes = NULL;
+	part.finish_count = 0;
+	part.finished = NULL;
+	part.wants = v->wants;
+	part.want_count = v->want_count;
+	part.more = part.suspects = false;
+	return part;
+}
+
+static struct pg_turn
+turn_of(const struct visit *v, struct weir_turn *part, struct pg_link *conn)
+{
+	struct pg_turn t = {.store = v->t->store,
+			    .turn = part,
+			    .conn = conn,
+			    .gathered = v->t->gathered};
+
+	memcpy(t.owner, v->t->owner, sizeof(t.owner));
+	t.long_kinds = v->long_kinds;
+	t.long_kind_count = v->long_count;
+	return t;
+}
+
+static void
+take_part(struct visit *v, const struct weir_turn *part)
+{
+	v->turn->more |= part->more;
+	v->turn->suspects |= part->suspects;
+}
+
+/*
+ * 1. The rest.
+ */
+
+/* How far the holds of each queue have come; only wants of those are left. */
+static size_t
+places_of(struct visit *v, struct weir_want *wants, struct pg_place *places)
+{
+	struct pg_holds *holds = v->holds;
+	size_t count = 0;
+
+	weir__mutex_lock(&holds->mu);
+	for (size_t i = 0; i < v->want_count; i++)
+		for (size_t j = 0; j < holds->place_count; j++)
+			if (strcmp(holds->places[j].queue, v->wants[i].queue) ==
+			    0) {
+				wants[count] = v->wants[i];
+				places[count++] = holds->places[j].place;
+			}
+	weir__mutex_unlock(&holds->mu);
+	return count;
+}
+
+static weir_status
+claim_rest(struct visit *v, weir_error *reterr)
+{
+	struct weir_want wants[PG_PLACES_MAX];
+	struct pg_place places[PG_PLACES_MAX];
+	struct weir_turn part = part_of(v);
+	struct pg_turn t = turn_of(v, &part, &v->t->store->work);
+	size_t first = v->t->gathered->count;
+	weir_status status;
+
+	part.wants = wants;
+	part.want_count = places_of(v, wants, places);
+	if (part.want_count == 0)
+		return WEIR_OK;
+	t.way = PG_WAY_REST;
+	t.before = places;
+	status = weir__pg_visit(&t, reterr);
+	if (status != WEIR_OK)
+		return status;
+	take_part(v, &part);
+	if (v->t->gathered->count == first)
+		return WEIR_OK;
+	subtract(v, first);
+	v->committed = true;
+	weir__mutex_lock(&v->holds->mu);
+	v->holds->rest_until_ns = v->begun_ns + REST_FOR_NS;
+	weir__mutex_unlock(&v->holds->mu);
+	return WEIR_OK;
+}
+
+/*
+ * 2. Holds.
+ */
+
+/* The rows of a new hold, behind what was gathered. */
+static bool
+take_held(struct visit *v, struct pg_turn *t)
+{
+	size_t first = t->gathered->count;
+
+	v->policies = calloc(wanted(v) + 1, sizeof(*v->policies));
+	if (!v->policies || !weir__pg_claim_read(t, v->policies)) {
+		t->gathered->count = first;
+		return false;
+	}
+	v->first = first;
+	v->count = t->gathered->count - first;
+	v->is_held = v->count > 0;
+	take_part(v, t->turn);
+	return true;
+}
+
+/* A trial is of a few, and of that kind only. */
+static void
+make_trial(struct visit *v, struct pg_turn *t, struct weir_want *small)
+{
+	memcpy(small, v->wants, v->want_count * sizeof(*small));
+	for (size_t i = 0; i < v->want_count; i++)
+		if (small[i].count > PG_HOLD_LEAST)
+			small[i].count = PG_HOLD_LEAST;
+	t->turn->wants = small;
+	t->turn->kinds = &v->try_kind;
+	t->turn->kind_count = 1;
+	t->turn->kinds_left_out = false;
+	t->long_kind_count = 0;
+}
+
+static weir_status exchange(struct visit *v, struct pg_turn *t,
+			    struct pg_hold *hold, bool ends, weir_error *reterr)
+	WEIR_REQUIRES(t->conn->mu);
+
+/* End what is to be ended, and begin what is to be begun, on one connection. */
+static weir_status
+exchange(struct visit *v, struct pg_turn *t, struct pg_hold *hold, bool ends,
+	 weir_error *reterr)
+{
+	bool begins = hold == v->next;
+	weir_status status = WEIR_OK;
+
+	/* Another connection does not have its locks. */
+	if (ends && (!t->conn->pg || PQstatus(t->conn->pg) != CONNECTION_OK))
+		return weir__queue_error(reterr, WEIR_SYSTEM, 0,
+					 "the connection was lost");
+	if (!ends)
+		status = weir__pg_hold_ready(t->conn, reterr);
+	if (status != WEIR_OK)
+		return status;
+	if (ends) {
+		t->ended = hold->count;
+		weir__pg_hold_send_end(hold, t, v->turn->finishes);
+	}
+	if (begins) {
+		weir__pg_hold_send_begin(t);
+		weir__pg_claim_send(t);
+	}
+	status = weir__pg_sync(t->conn, t->results, reterr);
+	if (status != WEIR_OK)
+		return status;
+	hold->open = false;
+	if (ends)
+		weir__pg_hold_learn(v->holds, hold);
+	/* Without memory it is as if nothing had been there. */
+	if (begins)
+		(void)!take_held(v, t);
+	for (size_t i = 0; i < t->sent; i++)
+		PQclear(t->results[i]);
+	return WEIR_OK;
+}
+
+/* Others may have these by now: whoever runs them is to know. */
+static void
+cancel_lost(struct visit *v, const struct pg_hold *hold)
+{
+	for (size_t i = 0; v->turn->cancels && i < hold->count; i++)
+		if (hold->jobs[i].told == PG_UNTOLD)
+			weir__buf_append(v->turn->cancels, &hold->jobs[i].id,
+					 sizeof(hold->jobs[i].id));
+}
+
+/* One connection's part; at is the place in mine of what ends, if that does. */
+static void
+visit_hold(struct visit *v, struct pg_hold *hold, size_t at, bool ends)
+{
+	struct weir_turn part = part_of(v);
+	struct pg_turn t = turn_of(v, &part, &hold->conn);
+	struct weir_want small[PG_PLACES_MAX];
+	int64_t client = 0, number = 0;
+	bool was_open, idle = false;
+	weir_error error = {0};
+	weir_status status = WEIR_OK;
+
+	t.way = PG_WAY_HOLD;
+	if (v->try_kind && hold == v->next)
+		make_trial(v, &t, small);
+	weir__mutex_lock(&t.conn->mu);
+	/* Somebody may have spilled it since we looked. */
+	was_open = hold->open;
+	if (ends && !was_open)
+		status = WEIR_BUSY;
+	else
+		status = exchange(v, &t, hold, ends, &error);
+	if (status != WEIR_OK && was_open) {
+		client = hold->client;
+		number = hold->number;
+		cancel_lost(v, hold);
+	}
+	idle = status != WEIR_OK || (hold == v->next && !v->is_held);
+	if (idle && status != WEIR_BUSY)
+		weir__pg_hold_abandon(hold, t.conn);
+	weir__mutex_unlock(&t.conn->mu);
+	weir__pg_params_fini(&t.p);
+	if (client)
+		weir__pg_hold_forget(v->t->store, client, number);
+	if (idle && hold == v->next)
+		v->next = NULL;
+	if (ends && status == WEIR_OK)
+		take_ended(v, at);
+	else if (ends)
+		all_lost(v, at, was_open ? WEIR_STALE : WEIR_BUSY);
+	if (ends)
+		v->committed = true;
+	if (status == WEIR_BUSY)
+		v->turn->hold_until_ns = v->begun_ns;
+	if (hold != v->next)
+		weir__pg_hold_give_back(v->holds, hold);
+}
+
+static void
+visit_holds(struct visit *v)
+{
+	struct pg_hold *next = v->next;
+	bool exchanged = false;
+
+	for (size_t i = 0; i < v->mine_count; i++)
+		if (v->ends[i]) {
+			exchanged |= v->mine[i] == next;
+			visit_hold(v, v->mine[i], i, true);
+		}
+	if (next && !exchanged)
+		visit_hold(v, next, 0, false);
+}
+
+/* What was begun is not to be after all. */
+static void
+drop_next(struct visit *v)
+{
+	struct pg_hold *hold = v->next;
+	struct pg_link *conn;
+
+	if (!hold)
+		return;
+	conn = &hold->conn;
+	weir__mutex_lock(&conn->mu);
+	weir__pg_hold_abandon(hold, conn);
+	weir__mutex_unlock(&conn->mu);
+	weir__pg_hold_give_back(v->holds, hold);
+	v->next = NULL;
+	v->is_held = false;
+	v->t->gathered->count = v->first;
+}
+
+/*
+ * 3. The visit.
+ */
+
+/* What the visit has said of its finishes, where they come from. */
+static void
+spread(struct visit *v)
+{
+	for (size_t i = 0; i < v->rest_count; i++)
+		v->turn->finished[v->rest_at[i]] = v->rest_done[i];
+}
+
+/* It has failed, and something was committed before. */
+static weir_status
+put_off(struct visit *v, weir_status status)
+{
+	for (size_t i = 0; i < v->rest_count; i++)
+		v->rest_done[i].status = WEIR_BUSY;
+	spread(v);
+	v->turn->hold_until_ns = v->begun_ns + AGAIN_NS;
+	if (status == WEIR_STALE) {
+		weir__mutex_lock(&v->holds->mu);
+		v->holds->doomed = v->turn->owner->id;
+		weir__mutex_unlock(&v->holds->mu);
+	}
+	return WEIR_OK;
+}
+
+static weir_status
+visit_work(struct visit *v, weir_error *reterr)
+{
+	struct weir_turn part = part_of(v);
+	struct pg_turn t = turn_of(v, &part, &v->t->store->work);
+	weir_status status;
+
+	part.finishes = v->rest;
+	part.finish_count = v->rest_count;
+	part.finished = v->rest_done;
+	t.missed = v->t->missed;
+	if (v->is_held) {
+		v->note = (struct pg_note){v->number, t.gathered, v->first,
+					   v->count};
+		t.note = &v->note;
+	}
+	if (v->committed && !t.note && !t.missed && part.finish_count == 0 &&
+	    part.want_count == 0)
+		return WEIR_OK;
+	status = weir__pg_visit(&t, reterr);
+	if (status == WEIR_OK) {
+		take_part(v, &part);
+		spread(v);
+		return WEIR_OK;
+	}
+	drop_next(v);
+	if (v->committed)
+		return put_off(v, status);
+	if (status == WEIR_STALE)
+		return weir__pg_all_stale(v->turn, reterr, "taken for dead");
+	return status;
+}
+
+/*
+ * What is held from now on.
+ */
+
+static int
+compare(const void *a, const void *b)
+{
+	const struct pg_hold_job *x = a, *y = b;
+
+	return (x->id > y->id) - (x->id < y->id);
+}
+
+/* Where in the kinds of a hold that of a row is; mostly that of the last one.
+ */
+static size_t
+put_kind(struct pg_hold *hold, size_t last, const char *kind)
+{
+	size_t at = hold->kinds.len;
+
+	if (last < at && strcmp(hold->kinds.data + last, kind) == 0)
+		return last;
+	weir__buf_append(&hold->kinds, kind, strlen(kind) + 1);
+	return at;
+}
+
+/* False: no memory. */
+static bool
+fill(struct visit *v, struct pg_hold *hold)
+{
+	const struct weir_claim *claims = v->turn->batch->claims + v->first;
+	size_t last = 0;
+
+	if (hold->room < v->count) {
+		struct pg_hold_job *jobs =
+			realloc(hold->jobs, v->count * sizeof(*jobs));
+
+		if (!jobs)
+			return false;
+		hold->jobs = jobs;
+		hold->room = v->count;
+	}
+	weir__buf_reset(&hold->kinds);
+	for (size_t i = 0; i < v->count; i++) {
+		last = put_kind(hold, last, claims[i].row.kind);
+		hold->jobs[i] = (struct pg_hold_job){
+			claims[i].row.id, claims[i].row.attempted_at_ms, last,
+			v->policies[i], PG_UNTOLD};
+	}
+	qsort(hold->jobs, v->count, sizeof(*hold->jobs), compare);
+	hold->count = v->count;
+	hold->batch = v->turn->batch;
+	hold->until_ns = v->begun_ns + PG_HOLD_NS;
+	hold->number = v->number;
+	hold->trial = v->try_kind != NULL;
+	hold->client = v->turn->owner->id;
+	memcpy(hold->owner_text, v->t->owner, sizeof(hold->owner_text));
+	hold->open = !hold->kinds.failed;
+	return hold->open;
+}
+
+static void
+note_places(struct visit *v)
+{
+	const struct weir_claim *claims = v->turn->batch->claims + v->first;
+	struct pg_holds *holds = v->holds;
+
+	weir__mutex_lock(&holds->mu);
+	for (size_t i = 0; i < v->count; i++) {
+		const weir_job_row *row = &claims[i].row;
+		size_t j = 0;
+
+		if (i + 1 < v->count && claims[i + 1].row.queue == row->queue)
+			continue;
+		while (j < holds->place_count &&
+		       strcmp(holds->places[j].queue, row->queue) != 0)
+			j++;
+		if (j == PG_PLACES_MAX || strlen(row->queue) >= PG_NAME_MAX)
+			continue;
+		if (j == holds->place_count)
+			memcpy(holds->places[holds->place_count++].queue,
+			       row->queue, strlen(row->queue) + 1);
+		holds->places[j].place = (struct pg_place){
+			(int32_t)row->priority, row->scheduled_at_ms, row->id};
+	}
+	for (size_t i = 0; v->try_kind && i < holds->long_count; i++)
+		if (strcmp(holds->longs[i].kind, v->try_kind) == 0)
+			holds->longs[i].trying = true;
+	weir__mutex_unlock(&holds->mu);
+}
+
+/* Make the batch, and the hold of its part.  False: no memory. */
+static bool
+hand_out(struct visit *v)
+{
+	struct pg_hold *hold = v->is_held ? v->next : NULL;
+	struct pg_link *conn;
+	bool ok = true;
+
+	if (v->t->gathered->count == 0)
+		return true;
+	v->turn->batch = weir__gather_batch(v->t->gathered);
+	if (!v->turn->batch)
+		return false;
+	if (!hold)
+		return true;
+	conn = &hold->conn;
+	weir__mutex_lock(&conn->mu);
+	ok = fill(v, hold);
+	weir__mutex_unlock(&conn->mu);
+	if (ok)
+		note_places(v);
+	return ok;
+}
+
+static void
+free_batch(struct weir_turn *turn)
+{
+	struct weir_batch *batch = turn->batch;
+	size_t count = batch ? batch->count : 0;
+
+	turn->batch = NULL;
+	for (size_t i = 0; i < count; i++)
+		weir__claim_free(&batch->claims[i]);
+}
+
+/* When does the loop have to come again? */
+static void
+note_until(struct visit *v)
+{
+	struct pg_hold *mine[PG_HOLDS];
+	size_t count = weir__pg_holds_of(v->holds, v->turn->owner->id, mine);
+
+	for (size_t i = 0; i < count; i++) {
+		int64_t until_ns;
+
+		weir__mutex_lock(&mine[i]->conn.mu);
+		/* Spilled meanwhile: what was BUSY is not any more. */
+		until_ns = mine[i]->open ? mine[i]->until_ns : v->begun_ns;
+		weir__mutex_unlock(&mine[i]->conn.mu);
+		if (until_ns < v->turn->hold_until_ns)
+			v->turn->hold_until_ns = until_ns;
+	}
+}
+
+static bool
+is_doomed(struct visit *v)
+{
+	bool ret;
+
+	weir__mutex_lock(&v->holds->mu);
+	ret = v->holds->doomed == v->turn->owner->id;
+	weir__mutex_unlock(&v->holds->mu);
+	return ret;
+}
+
+/* Was there so much that holding pays? */
+static void
+note_plenty(struct visit *v)
+{
+	weir__mutex_lock(&v->holds->mu);
+	if (v->turn->want_count > 0)
+		v->holds->plenty = v->turn->batch &&
+				   v->turn->batch->count >= PG_HOLD_LEAST;
+	weir__mutex_unlock(&v->holds->mu);
+}
+
+/* Nothing is to be held; what it was to be in goes on, or is free again. */
+static void
+forgo_next(struct visit *v)
+{
+	struct pg_hold *next = v->next;
+
+	v->next = NULL;
+	for (size_t i = 0; i < v->mine_count; i++)
+		if (v->mine[i] == next)
+			return;
+	if (next)
+		weir__pg_hold_give_back(v->holds, next);
+}
+
+static weir_status
+run(struct visit *v, weir_error *reterr)
+{
+	weir_status status = WEIR_OK;
+	bool rest = false;
+
+	match_all(v);
+	sort_finishes(v);
+	plan(v, &rest);
+	if (v->next && rest)
+		status = claim_rest(v, reterr);
+	if (status != WEIR_OK || wanted(v) == 0)
+		forgo_next(v);
+	if (status == WEIR_STALE)
+		return weir__pg_all_stale(v->turn, reterr, "taken for dead");
+	if (status != WEIR_OK)
+		return status;
+	visit_holds(v);
+	if (v->is_held)
+		subtract(v, v->first);
+	status = visit_work(v, reterr);
+	if (status != WEIR_OK)
+		return status;
+	if (!hand_out(v)) {
+		free_batch(v->turn);
+		return weir__pg_all_stale(v->turn, reterr, "out of memory");
+	}
+	note_plenty(v);
+	note_until(v);
+	return WEIR_OK;
+}
+
+static bool
+make_room(struct visit *v)
+{
+	size_t finishes = v->turn->finish_count + 1;
+	size_t wants = v->turn->want_count + 1;
+
+	v->holder = calloc(finishes, sizeof(*v->holder));
+	v->rest = calloc(finishes, sizeof(*v->rest));
+	v->rest_done = calloc(finishes, sizeof(*v->rest_done));
+	v->rest_at = calloc(finishes, sizeof(*v->rest_at));
+	v->wants = calloc(wants, sizeof(*v->wants));
+	if (!v->holder || !v->rest || !v->rest_done || !v->rest_at || !v->wants)
+		return false;
+	for (size_t i = 0; i < v->turn->want_count; i++)
+		v->wants[i] = v->turn->wants[i];
+	v->want_count = v->turn->want_count;
+	return true;
+}
+
+weir_status
+weir__pg_hold_turn(struct pg_turn *t, weir_error *reterr)
+{
+	struct visit v = {.t = t,
+			  .turn = t->turn,
+			  .holds = t->store->holds,
+			  .begun_ns = weir_now_ns()};
+	weir_status status;
+
+	t->turn->hold_until_ns = WEIR_FOREVER;
+	if (is_doomed(&v))
+		return weir__pg_all_stale(t->turn, reterr, "taken for dead");
+	if (make_room(&v))
+		status = run(&v, reterr);
+	else
+		status = weir__queue_error(reterr, WEIR_NOMEM, 0,
+					   "out of memory");
+	free(v.holder);
+	free(v.rest);
+	free(v.rest_done);
+	free(v.rest_at);
+	free(v.wants);
+	free(v.policies);
+	return status;
+}
