@@ -135,7 +135,8 @@ typedef enum weir_durability {
  * How a store is opened.
  *
  * size         sizeof(weir_store_options).
- * url          "PATH", "sqlite:PATH"; copied.  Required.
+ * url          "PATH", "sqlite:PATH"; copied.  Required.  Stores in PostgreSQL
+ *              are opened with weir_fleet_open(), of weir/fleet.h.
  * create       make it if there is none, readable by its owner only.
  * migrate      bring an older one to the version of this library.  A new one
  *              always has it.

@@ -7,8 +7,8 @@
  * they use.
  *
  * queue.h and work.h are not among them: they belong to libweir-queue, and
- * programs that have not linked that are to hear it from the compiler, not from
- * the linker.
+ * fleet.h to libweir-fleet; programs that have not linked these are to hear it
+ * from the compiler, not from the linker.
  */
 #ifndef WEIR_WEIR_H
 #define WEIR_WEIR_H

@@ -14,10 +14,15 @@
 #define WEIR_QUEUE_DB_DEFAULT "jobs.db"
 
 /* The row of the store, the same in every table; AT is the table's macro. */
-#define WEIR_QUEUE_DB_ROW                             \
-	AT(FILE, db), .name = "db", .arg = "URL",     \
-		      .shown = WEIR_QUEUE_DB_DEFAULT, \
-		      .help = "the store: a file, or postgres://..."
+#define WEIR_QUEUE_DB_ROW                                                   \
+	AT(FILE, db),                                                       \
+		.name = "db", .arg = "URL", .shown = WEIR_QUEUE_DB_DEFAULT, \
+		.help = "the store: a file, or postgres://...",             \
+		.more = "A file is `PATH` or `sqlite:PATH`; a store in "    \
+			"PostgreSQL `postgres://USER@HOST/DATABASE`, with " \
+			"`?schema=NAME` if it is not to be found by the "   \
+			"search_path.  Better have the password in "        \
+			"~/.pgpass than here."
 
 /* What is said of a job to be, by flags; enqueue and schedule. */
 struct job_cli_options {

@@ -104,7 +104,8 @@ static const struct weir_option table[] = {
 	 .help = "no other process works this store: faster",
 	 .more = "Others may enqueue and look all the same.  Refused while "
 		 "another process works the store, as others are refused "
-		 "while this one does."},
+		 "while this one does.  A store in PostgreSQL cannot be worked "
+		 "so."},
 	{AT(CHOICE, durability), .name = "durability", .arg = "HOW",
 	 .shown = "power", .choices = "power|process",
 	 .help = "what a result that is written down survives"},
@@ -133,7 +134,8 @@ static const struct weir_command_section sections[] = {
 	{"DESCRIPTION",
 	 "Takes jobs out of the queues (`default`, if none is named) of a "
 	 "store and runs them, until it is told to stop.  Any number of "
-	 "workers may do so, in any number of processes on one machine.  "
+	 "workers may do so, in any number of processes on one machine; on "
+	 "any machine, if the store is in PostgreSQL.  "
 	 "`=N` lets at most N jobs of a queue run at once in this worker.  "
 	 "Short jobs are taken as many ahead as last 50 ms, long ones not "
 	 "before there is a slot for them; a worker that has nothing to do "
