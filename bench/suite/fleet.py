@@ -30,8 +30,8 @@ KEEP, DROP, ARCHIVE = "weir, kept", "weir, dropped", "weir, archived"
 # gets more, so that all take seconds.
 WEIR = {KEEP: ("keep", 1), DROP: ("drop", 3), ARCHIVE: ("archive", 2)}
 
-JOBS, JOBS_QUICK = 150_000, 20_000
-STEADY_S, STEADY_S_QUICK = 8, 2
+JOBS, JOBS_QUICK = 100_000, 20_000
+STEADY_S, STEADY_S_QUICK = 5, 2
 STARTS, STARTS_QUICK = 1_000, 200
 GAP_US = 2_000
 GONE, GONE_QUICK = 1_000_000, 100_000
@@ -96,14 +96,20 @@ class _Marks:
                               stderr=subprocess.PIPE, text=True) as process:
             limit = threading.Timer(LIMIT_S, process.kill)
             limit.start()
-            for line in process.stdout:
-                if line.startswith("{"):
-                    self.found = json.loads(line)
-                else:
-                    self._at(process)
-            said = process.stderr.read().strip()[-300:]
-            process.wait()
-            limit.cancel()
+            try:
+                for line in process.stdout:
+                    if line.startswith("{"):
+                        self.found = json.loads(line)
+                    else:
+                        self._at(process)
+                said = process.stderr.read().strip()[-300:]
+                process.wait()
+            except BaseException:
+                # Its server ends before it would.
+                process.kill()
+                raise
+            finally:
+                limit.cancel()
         if process.returncode != 0 or not self.found \
                 or not self.found["right"]:
             raise Wrong(f"{' '.join(self.argv[1:])}: exit "
