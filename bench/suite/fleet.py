@@ -170,7 +170,8 @@ def dead_case(runner):
 
 
 def measure_dead(runner, found):
-    """The program says "behind them: 0.12 0.10 ... ms"."""
+    """The program says "behind them: 0.12 0.10 ... ms", and the like; the
+    first of these has to find the way, and is told apart."""
     cluster = found.cluster
     empty(cluster)
     gone = GONE_QUICK if runner.quick else GONE
@@ -184,12 +185,14 @@ def measure_dead(runner, found):
     for line in done.stdout.splitlines():
         what, _, rest = line.partition(":")
         took[what] = [float(word) for word in rest.split()
-                      if word.replace(".", "", 1).isdigit()]
+                      if "." in word]
     if done.returncode != 0 or not took.get("behind them"):
         raise Wrong(f"pg_dead: {done.stderr.strip()[-300:]}")
     return {"foreign_cpus": 0.0, "right": True,
             "before_ms": stats.spread(took["before"])[1],
-            "behind_ms": stats.spread(took["behind them"])[1]}
+            "behind_ms": stats.spread(took["behind them"])[1],
+            "first_ms": took["behind them"][0],
+            "one_ms": stats.spread(took["one at a time"])[1]}
 
 
 def measure_idle(runner, found):
@@ -301,8 +304,10 @@ def report(runner):
         lines += ["", f"Enqueue to start, {START_CASE}, {name}, ms: "
                   f"p50 {cells[0]}, p99 {cells[1]}"]
     for s in once(samples, DEAD):
-        lines += ["", f"A claim of 100 {s['case']}: {s['behind_ms']:.2f} ms; "
-                  f"with none {s['before_ms']:.2f} ms"]
+        lines += ["", f"A claim of 100 {s['case']}: {s['behind_ms']:.2f} ms, "
+                  f"the first {s['first_ms']:.0f} ms; of one job "
+                  f"{s['one_ms']:.2f} ms; of 100 with none gone "
+                  f"{s['before_ms']:.2f} ms"]
     for s in once(samples, IDLE):
         lines += ["", f"A worker with nothing to do, {s['seconds']:.0f} s: "
                   f"{s['statements_per_s']:.2f} statements a second, "
