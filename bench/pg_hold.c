@@ -168,7 +168,8 @@ measure(const char *conninfo, size_t jobs, bool holds, bool drops,
 	char url[512];
 
 	by_hand(conninfo, "DROP SCHEMA IF EXISTS bench_hold CASCADE");
-	snprintf(url, sizeof(url), "postgres:%s schema=bench_hold", conninfo);
+	snprintf(url, sizeof(url), "postgres:%s schema=bench_hold hold=on",
+		 conninfo);
 	options.create = true;
 	if (weir__pg_open(&store, url, &options, &error) != WEIR_OK)
 		die("open", &error);

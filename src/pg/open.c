@@ -1,10 +1,10 @@
 /*
  * The PostgreSQL store: opening it, closing it, its table of functions.
  *
- * Design.  A url is libpq's, but for `schema`, `leader` and `foreign`, which
- * are ours and taken out before libpq sees it.  What libpq then makes of the
- * url is put together again as a conninfo, so that connections are made from
- * one form only.
+ * Design.  A url is libpq's, but for `schema`, `leader`, `foreign` and `hold`,
+ * which are ours and taken out before libpq sees it.  What libpq then makes of
+ * the url is put together again as a conninfo, so that connections are made
+ * from one form only.
  *
  * Nothing of a url is told in an error that could be a password: libpq cites
  * what it could not read.
@@ -180,6 +180,9 @@ set_ours(struct weir_pg *store, const char *word, size_t word_len,
 	if (is_text(word, word_len, "foreign"))
 		return set_choice(&store->leaves_foreign, value, len, "rescue",
 				  "leave", reterr);
+	if (is_text(word, word_len, "hold"))
+		return set_choice(&store->may_hold, value, len, "off", "on",
+				  reterr);
 	*ret_is = false;
 	return WEIR_OK;
 }
