@@ -199,7 +199,7 @@ struct weir_work {
 	/* What the store has not written yet; told again with each turn. */
 	struct weir_list again;
 	uint32_t again_len;
-	int64_t hold_until_ns; /* the next turn is not to be later */
+	int64_t hold_until_ns;  /* the next turn is not to be later */
 	struct weir_list spare; /* to use again */
 	size_t spare_len;
 	struct weir_slab *slabs; /* where they come from */
