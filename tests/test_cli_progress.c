@@ -213,12 +213,14 @@ TEST(progress, tells_of_stages_in_one_line_or_as_json_without_a_terminal)
 	tick(&c, 31 * WEIR_S);
 	CHECK_STR(written(), " 100/200+  ok 100  fail 0 | 3.2/s | extract 2/2 "
 			     "busy, 16/16 queued\n");
+	weir__progress_finish(&p);
 	start(WEIR_PROGRESS_JSON, "C.UTF-8", 0);
 	tick(&c, 2 * WEIR_S);
 	CHECK(strstr(written(),
 		     "\"stages\":[{\"name\":\"extract\",\"busy\":2,"
 		     "\"width\":2,\"queued\":16,\"bound\":16,\"done\":120,"
 		     "\"retries\":0}]"));
+	weir__progress_finish(&p);
 }
 
 TEST(progress, is_ascii_in_another_locale)

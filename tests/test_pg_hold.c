@@ -90,7 +90,11 @@ struct held_turn {
 	struct weir_finish finishes[4 * MANY];
 	struct weir_finished finished[4 * MANY];
 	struct weir_turn turn;
+	struct held_turn *before;
 };
+
+/* They last as long as the test, which is a process. */
+static struct held_turn *last_turn;
 
 static struct held_turn *
 held_turn(struct weir_owner *owner, uint32_t wanted)
@@ -98,6 +102,8 @@ held_turn(struct weir_owner *owner, uint32_t wanted)
 	struct held_turn *h = calloc(1, sizeof(*h));
 
 	REQUIRE(h);
+	h->before = last_turn;
+	last_turn = h;
 	h->want = (struct weir_want){.queue = "default", .count = wanted};
 	h->turn = (struct weir_turn){.owner = owner,
 				     .finishes = h->finishes,

@@ -405,8 +405,9 @@ unix_socket(const char *folder, struct sockaddr_un *ret)
 
 	REQUIRE(fd >= 0);
 	*ret = (struct sockaddr_un){.sun_family = AF_UNIX};
-	snprintf(ret->sun_path, sizeof(ret->sun_path), "%s/.s.PGSQL.5432",
-		 folder);
+	REQUIRE(snprintf(ret->sun_path, sizeof(ret->sun_path),
+			 "%s/.s.PGSQL.5432",
+			 folder) < (int)sizeof(ret->sun_path));
 	return fd;
 }
 

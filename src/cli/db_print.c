@@ -9,6 +9,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 int
@@ -105,8 +106,8 @@ weir__db_put_finding(struct db *db, const char *text, size_t len)
 	struct weir_json j;
 
 	db->findings++;
-	if (db->first_job == 0)
-		(void)sscanf(text, "job %" SCNd64, &db->first_job);
+	if (db->first_job == 0 && len > 4 && memcmp(text, "job ", 4) == 0)
+		db->first_job = strtoll(text + 4, NULL, 10);
 	if (!db->options->json) {
 		weir__term_clean(&db->out.text, text, len, weir__term_utf8());
 		weir__buf_putc(&db->out.text, '\n');

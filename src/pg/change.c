@@ -21,6 +21,7 @@
 #include "pg/hold.h"
 #include "pg/row.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -216,8 +217,8 @@ put_channel(struct pg_params *p, const struct weir_pg *store, const char *topic)
 	size_t len = strlen(store->channel_prefix);
 
 	weir_assert(strlen(topic) < 16);
-	memcpy(channel, store->channel_prefix, len);
-	memcpy(channel + len, topic, strlen(topic));
+	snprintf(channel, sizeof(channel), "%s%s", store->channel_prefix,
+		 topic);
 	weir__pg_text(p, channel, len + strlen(topic));
 }
 

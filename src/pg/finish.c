@@ -343,12 +343,13 @@ static void
 put_json(struct pg_params *p, struct weir_buf *buf, const char *json,
 	 size_t len)
 {
-	const char *end = json + len, *at = json, *slash;
+	const char *end, *at = json, *slash;
 
 	if (!json || !memmem(json, len, "\\u", 2)) {
 		weir__pg_json(p, json, len);
 		return;
 	}
+	end = json + len;
 	weir__buf_reset(buf);
 	while ((slash = memchr(at, '\\', (size_t)(end - at))) != NULL) {
 		size_t bad = bad_escape(slash, end);

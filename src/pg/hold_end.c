@@ -169,6 +169,7 @@ send_bells(struct pg_hold *hold, struct pg_turn *t,
 			if (last && strcmp(last, queue) == 0)
 				continue;
 			last = queue;
+			weir_assert(queue != NULL);
 			if (pass == 0)
 				count++;
 			else

@@ -313,9 +313,9 @@ put_timeout(struct pg_params *p, int64_t timeout_ns)
 		weir__pg_text(p, NULL, 0); /* a NULL is one of any type */
 }
 
-/* The parameters of FIELDS, and with keys of the other two. */
+/* The parameters of FIELDS: what the job is, ... */
 static void
-put_chunk(struct pg_rows *rows, size_t end, size_t sent, bool keys)
+put_what(struct pg_rows *rows, size_t end, size_t sent)
 {
 	PUT_ARRAY(rows, PG_TEXT, end,
 		  put_text(p, weir_job_state_name(d->state)));
@@ -324,6 +324,13 @@ put_chunk(struct pg_rows *rows, size_t end, size_t sent, bool keys)
 	PUT_ARRAY(rows, PG_JSONB, end, weir__pg_json(p, d->args, d->args_len));
 	PUT_ARRAY(rows, PG_INT2, end, weir__pg_int2(p, (int)d->priority));
 	PUT_ARRAY(rows, PG_INT2, end, weir__pg_int2(p, (int)d->max_attempts));
+}
+
+/* ... and when, and what else is known of it; with keys those two as well. */
+static void
+put_chunk(struct pg_rows *rows, size_t end, size_t sent, bool keys)
+{
+	put_what(rows, end, sent);
 	PUT_ARRAY(rows, PG_TIMESTAMPTZ, end,
 		  weir__pg_time(p, created_at(rows, d)));
 	PUT_ARRAY(rows, PG_TIMESTAMPTZ, end,

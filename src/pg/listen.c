@@ -549,9 +549,11 @@ add_bell(struct pg_listener *l, int fd)
 		size_t cap = l->bell_cap * 2 + 4;
 		int *bells = realloc(l->bells, cap * sizeof(*bells));
 
+		if (bells) {
+			l->bells = bells;
+			l->bell_cap = cap;
+		}
 		ok = bells != NULL;
-		l->bells = ok ? bells : l->bells;
-		l->bell_cap = ok ? cap : l->bell_cap;
 	}
 	if (ok)
 		l->bells[l->bell_count++] = fd;

@@ -193,12 +193,11 @@ struct weir_work {
 	struct weir_owner owner; /* written under mu, for job.c */
 	struct weir_list held;   /* all that are held */
 	uint32_t held_len;
+	uint32_t pending_len, again_len;
 	struct weir_list pending;
-	uint32_t pending_len;
-	int64_t pending_since_ns;
 	/* What the store has not written yet; told again with each turn. */
 	struct weir_list again;
-	uint32_t again_len;
+	int64_t pending_since_ns;
 	int64_t hold_until_ns;  /* the next turn is not to be later */
 	struct weir_list spare; /* to use again */
 	size_t spare_len;
