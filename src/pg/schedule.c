@@ -33,17 +33,13 @@ put_name(struct pg_params *p, const char *text)
 	weir__pg_text(p, text, strlen(text));
 }
 
-static int64_t
-next_tick(const char *spec, int64_t after_ms)
+/* The tick after that time; it is NULL where there is none. */
+static void
+put_next(struct pg_params *p, const char *spec, int64_t after_ms)
 {
-	struct weir_cron cron;
-	char why[WEIR_CRON_WHY_MAX];
-	int64_t next_ms = 0;
+	int64_t next_ms = weir__cron_next_of(spec, after_ms);
 
-	/* It was checked when it was put; if it is bad by now, never. */
-	if (weir__cron_parse(spec, &cron, why))
-		next_ms = weir__cron_next_ms(&cron, after_ms);
-	return next_ms ? next_ms : PG_NO_TIME;
+	weir__pg_time(p, next_ms == INT64_MAX ? PG_NO_TIME : next_ms);
 }
 
 /* One that is replaced keeps its next tick if it has the same spec. */
@@ -120,7 +116,7 @@ weir__pg_schedule_put(weir_store *store, const weir_schedule *schedule,
 	put_name(&p, schedule->name);
 	put_name(&p, schedule->spec);
 	weir__pg_bool(&p, schedule->paused);
-	weir__pg_time(&p, next_tick(schedule->spec, weir__store_now_ms(store)));
+	put_next(&p, schedule->spec, weir__store_now_ms(store));
 	put_draft(&p, draft);
 	status = ask_and_tell(weir__pg_of(store), &put_schedule, &p,
 			      draft->queue, &changed, reterr);
@@ -184,7 +180,7 @@ pause_found(struct weir_pg *store, const char *name, const PGresult *found,
 	put_name(&p, name);
 	put_name(&p, spec);
 	weir__pg_bool(&p, pause);
-	weir__pg_time(&p, next_tick(spec, weir__store_now_ms(&store->base)));
+	put_next(&p, spec, weir__store_now_ms(&store->base));
 	status = ask_and_tell(store, &pause_schedule, &p,
 			      weir__pg_get_text(found, 0, 1, &len), ret_changed,
 			      reterr);
@@ -342,20 +338,14 @@ static void
 make_draft(const struct fire *fire, int at, struct weir_draft *ret)
 {
 	int64_t now_ms = weir__pg_get_ms(fire->due, at, NOW_COLUMN);
-	int64_t tick_ms = weir__pg_get_ms(fire->due, at, 3);
-	struct weir_cron cron;
-	char why[WEIR_CRON_WHY_MAX];
 	size_t len;
 
-	if (weir__cron_parse(text_at(fire->due, at, 1, &len), &cron, why)) {
-		int64_t last_ms = weir__cron_last_ms(&cron, now_ms);
-
-		tick_ms = last_ms > tick_ms ? last_ms : tick_ms;
-	}
 	read_draft(fire->due, at, ret);
 	ret->state = WEIR_JOB_AVAILABLE;
 	ret->created_at_ms = now_ms;
-	ret->scheduled_at_ms = tick_ms;
+	ret->scheduled_at_ms =
+		weir__cron_due_of(text_at(fire->due, at, 1, &len),
+				  weir__pg_get_ms(fire->due, at, 3), now_ms);
 }
 
 static void
@@ -378,8 +368,8 @@ put_moves(struct fire *fire)
 	weir__pg_array_end(p);
 	weir__pg_array_begin(p, PG_TIMESTAMPTZ, fire->count);
 	for (size_t i = 0; i < fire->count; i++)
-		weir__pg_time(p, next_tick(text_at(fire->due, (int)i, 1, &len),
-					   fire->drafts[i].created_at_ms));
+		put_next(p, text_at(fire->due, (int)i, 1, &len),
+			 fire->drafts[i].created_at_ms);
 	weir__pg_array_end(p);
 }
 

@@ -42,4 +42,14 @@ int64_t weir__cron_next_ms(const struct weir_cron *cron, int64_t after_ms);
 /* The last tick that is not after that time; 0: none since 1970. */
 int64_t weir__cron_last_ms(const struct weir_cron *cron, int64_t until_ms);
 
+/*
+ * The same for a schedule's text as a store has it.  It was checked when it
+ * was put; one that is bad by now never ticks again.
+ *
+ * next_of  the first tick after that time; INT64_MAX: never.
+ * due_of   the tick to fire of one that is due since due_ms: the latest.
+ */
+int64_t weir__cron_next_of(const char *text, int64_t after_ms);
+int64_t weir__cron_due_of(const char *text, int64_t due_ms, int64_t now_ms);
+
 #endif

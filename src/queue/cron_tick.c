@@ -236,3 +236,27 @@ weir__cron_last_ms(const struct weir_cron *cron, int64_t until_ms)
 	last = previous_minute(cron, instant_of(until_ms / MS_PER_MINUTE));
 	return last < 0 ? 0 : last * MS_PER_MINUTE;
 }
+
+int64_t
+weir__cron_next_of(const char *text, int64_t after_ms)
+{
+	struct weir_cron cron;
+	char why[WEIR_CRON_WHY_MAX];
+	int64_t next_ms = 0;
+
+	if (weir__cron_parse(text, &cron, why))
+		next_ms = weir__cron_next_ms(&cron, after_ms);
+	return next_ms ? next_ms : INT64_MAX;
+}
+
+int64_t
+weir__cron_due_of(const char *text, int64_t due_ms, int64_t now_ms)
+{
+	struct weir_cron cron;
+	char why[WEIR_CRON_WHY_MAX];
+	int64_t last_ms = 0;
+
+	if (weir__cron_parse(text, &cron, why))
+		last_ms = weir__cron_last_ms(&cron, now_ms);
+	return last_ms > due_ms ? last_ms : due_ms;
+}

@@ -22,19 +22,6 @@ struct put {
 	const struct weir_draft *draft;
 };
 
-static int64_t
-next_tick(const char *spec, int64_t after_ms)
-{
-	struct weir_cron cron;
-	char why[WEIR_CRON_WHY_MAX];
-	int64_t next_ms = 0;
-
-	/* It was checked when it was put; if it is bad by now, never. */
-	if (weir__cron_parse(spec, &cron, why))
-		next_ms = weir__cron_next_ms(&cron, after_ms);
-	return next_ms ? next_ms : INT64_MAX;
-}
-
 static void
 bind_draft(sqlite3_stmt *stmt, int at, const struct weir_draft *draft)
 {
@@ -85,8 +72,9 @@ run_put(struct sqlite_request *request, struct sqlite_conn *conn)
 		(void)sqlite3_bind_int(stmt, 3, schedule->paused);
 		(void)sqlite3_bind_int64(
 			stmt, 4,
-			next_tick(schedule->spec,
-				  weir__store_now_ms(&request->store->base)));
+			weir__cron_next_of(
+				schedule->spec,
+				weir__store_now_ms(&request->store->base)));
 		bind_draft(stmt, 5, put->draft);
 		code = weir__sql_done(stmt);
 	}
@@ -177,9 +165,9 @@ find_next(struct sqlite_request *request, struct sqlite_conn *conn,
 	weir__sql_bind_text(stmt, 1, name, strlen(name));
 	code = sqlite3_step(stmt);
 	if (code == SQLITE_ROW)
-		*ret_next_ms =
-			next_tick((const char *)sqlite3_column_text(stmt, 0),
-				  weir__store_now_ms(&request->store->base));
+		*ret_next_ms = weir__cron_next_of(
+			(const char *)sqlite3_column_text(stmt, 0),
+			weir__store_now_ms(&request->store->base));
 	(void)sqlite3_reset(stmt);
 	return code;
 }
@@ -330,19 +318,13 @@ fire_one(struct sqlite_request *request, struct sqlite_conn *conn,
 	 sqlite3_stmt *stmt, int64_t now_ms)
 {
 	const char *spec = weir__sql_text(stmt, 1);
-	int64_t tick_ms = sqlite3_column_int64(stmt, 3);
-	struct weir_cron cron;
-	char why[WEIR_CRON_WHY_MAX];
+	int64_t tick_ms =
+		weir__cron_due_of(spec, sqlite3_column_int64(stmt, 3), now_ms);
 	struct weir_draft draft;
 	weir_inserted inserted;
 	weir_status status;
 	int code;
 
-	if (weir__cron_parse(spec, &cron, why)) {
-		int64_t last_ms = weir__cron_last_ms(&cron, now_ms);
-
-		tick_ms = last_ms > tick_ms ? last_ms : tick_ms;
-	}
 	read_draft(stmt, &draft);
 	draft.state = WEIR_JOB_AVAILABLE;
 	draft.created_at_ms = now_ms;
@@ -352,7 +334,7 @@ fire_one(struct sqlite_request *request, struct sqlite_conn *conn,
 	if (status != WEIR_OK)
 		return status;
 	code = move_on(conn, (const char *)sqlite3_column_text(stmt, 0),
-		       tick_ms, next_tick(spec, now_ms));
+		       tick_ms, weir__cron_next_of(spec, now_ms));
 	return code == SQLITE_OK ? WEIR_OK
 				 : weir__sqlite_failed(conn, code,
 						       "cannot fire a schedule",
