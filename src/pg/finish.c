@@ -131,29 +131,6 @@ static const struct pg_sql keys_sql = {
 	" coalesce(@river_job_state_in_bitmask(unique_states, 'running'),"
 	" false)"};
 
-/* What it comes to, if nobody has cancelled it. */
-static weir_state
-state_of(const struct weir_finish *finish, int64_t now_ms)
-{
-	bool later = finish->at_ms > now_ms;
-
-	switch (finish->verdict) {
-	case WEIR_VERDICT_COMPLETE:
-		return WEIR_JOB_COMPLETED;
-	case WEIR_VERDICT_RETRY:
-		return later ? WEIR_JOB_RETRYABLE : WEIR_JOB_AVAILABLE;
-	case WEIR_VERDICT_SNOOZE:
-		return later ? WEIR_JOB_SCHEDULED : WEIR_JOB_AVAILABLE;
-	case WEIR_VERDICT_RELEASE:
-		return WEIR_JOB_AVAILABLE;
-	case WEIR_VERDICT_DISCARD:
-		return WEIR_JOB_DISCARDED;
-	case WEIR_VERDICT_CANCEL:
-		return WEIR_JOB_CANCELLED;
-	}
-	weir_bug("no such verdict");
-}
-
 bool
 weir__pg_finish_is_simple(const struct weir_finish *finish)
 {
@@ -291,8 +268,8 @@ put_states(struct pg_turn *t)
 	weir__pg_array_begin(p, PG_TEXT, t->other_count);
 	EACH_ENDING(t, false, e)
 	{
-		const char *name =
-			weir_job_state_name(state_of(finish_of(t, e), now_ms));
+		const char *name = weir_job_state_name(
+			weir__finish_state(finish_of(t, e), now_ms));
 
 		weir__pg_text(p, name, strlen(name));
 	}

@@ -20,8 +20,6 @@
  */
 #include "queue/sqlite.h"
 
-#include "base/assert.h"
-
 #include <stdlib.h>
 
 /* Ids in a list, and in a range. */
@@ -227,29 +225,6 @@ static const char one_alone_text[] = FINISH_ONE(
 	"state = 0 AND attempt = ?2 - 1 AND ifnull(attempted_at, 0) < ?3",
 	", attempted_at = ?3, attempted_by = ?12");
 
-/* What it comes to, if nobody has cancelled it. */
-static weir_state
-state_of(const struct sqlite_turn *t, const struct weir_finish *finish)
-{
-	bool later = finish->at_ms > t->now_ms;
-
-	switch (finish->verdict) {
-	case WEIR_VERDICT_COMPLETE:
-		return WEIR_JOB_COMPLETED;
-	case WEIR_VERDICT_RETRY:
-		return later ? WEIR_JOB_RETRYABLE : WEIR_JOB_AVAILABLE;
-	case WEIR_VERDICT_SNOOZE:
-		return later ? WEIR_JOB_SCHEDULED : WEIR_JOB_AVAILABLE;
-	case WEIR_VERDICT_RELEASE:
-		return WEIR_JOB_AVAILABLE;
-	case WEIR_VERDICT_DISCARD:
-		return WEIR_JOB_DISCARDED;
-	case WEIR_VERDICT_CANCEL:
-		return WEIR_JOB_CANCELLED;
-	}
-	weir_bug("no such verdict");
-}
-
 static bool
 gives_attempt_back(const struct weir_finish *finish)
 {
@@ -282,7 +257,8 @@ bind_one(sqlite3_stmt *stmt, const struct sqlite_turn *t,
 	(void)sqlite3_bind_int64(stmt, 2, row->attempt);
 	(void)sqlite3_bind_int64(stmt, 3, row->attempted_at_ms);
 	(void)sqlite3_bind_int64(stmt, 4, owner->id);
-	(void)sqlite3_bind_int(stmt, 5, (int)state_of(t, finish));
+	(void)sqlite3_bind_int(stmt, 5,
+			       (int)weir__finish_state(finish, t->now_ms));
 	(void)sqlite3_bind_int64(stmt, 6, t->now_ms);
 	weir__sql_bind_some(stmt, 7, timed ? at_ms : 0);
 	(void)sqlite3_bind_int64(

@@ -67,6 +67,28 @@ weir__claim_free(const struct weir_claim *claim)
 	free(batch);
 }
 
+weir_state
+weir__finish_state(const struct weir_finish *finish, int64_t now_ms)
+{
+	bool later = finish->at_ms > now_ms;
+
+	switch (finish->verdict) {
+	case WEIR_VERDICT_COMPLETE:
+		return WEIR_JOB_COMPLETED;
+	case WEIR_VERDICT_RETRY:
+		return later ? WEIR_JOB_RETRYABLE : WEIR_JOB_AVAILABLE;
+	case WEIR_VERDICT_SNOOZE:
+		return later ? WEIR_JOB_SCHEDULED : WEIR_JOB_AVAILABLE;
+	case WEIR_VERDICT_RELEASE:
+		return WEIR_JOB_AVAILABLE;
+	case WEIR_VERDICT_DISCARD:
+		return WEIR_JOB_DISCARDED;
+	case WEIR_VERDICT_CANCEL:
+		return WEIR_JOB_CANCELLED;
+	}
+	weir_bug("no such verdict");
+}
+
 weir_status
 weir__queue_error(weir_error *reterr, weir_status status, int native,
 		  const char *format, ...)

@@ -305,6 +305,9 @@ weir__store_now_ms(const weir_store *store)
 	return store->now_ms(store->now_user);
 }
 
+/* What a finish comes to at that time, if nobody has cancelled the job. */
+weir_state weir__finish_state(const struct weir_finish *finish, int64_t now_ms);
+
 /*
  * A batch with room for count claims, count set; its rows are zeroed.  NULL:
  * no memory.  weir__claim_free() gives one of its claims back.
