@@ -168,12 +168,11 @@ measure(const char *conninfo, size_t jobs, bool holds, bool drops,
 	char url[512];
 
 	by_hand(conninfo, "DROP SCHEMA IF EXISTS bench_hold CASCADE");
-	snprintf(url, sizeof(url), "postgres:%s schema=bench_hold hold=on",
-		 conninfo);
+	snprintf(url, sizeof(url), "postgres:%s schema=bench_hold hold=%s",
+		 conninfo, holds ? "on" : "off");
 	options.create = true;
 	if (weir__pg_open(&store, url, &options, &error) != WEIR_OK)
 		die("open", &error);
-	weir__pg_holds_switch(weir__pg_of(store), holds);
 	real = store->ops;
 	counted = *real;
 	counted.turn = count_turn;

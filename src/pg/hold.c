@@ -56,14 +56,6 @@ weir__pg_holds_free(struct weir_pg *store)
 	store->holds = NULL;
 }
 
-void
-weir__pg_holds_switch(struct weir_pg *store, bool on)
-{
-	weir__mutex_lock(&store->holds->mu);
-	store->holds->off = !on;
-	weir__mutex_unlock(&store->holds->mu);
-}
-
 struct pg_hold *
 weir__pg_hold_take(struct pg_holds *holds, int64_t owner)
 {

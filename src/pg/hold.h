@@ -77,7 +77,6 @@ struct pg_holds {
 	struct weir_mutex mu; /* a leaf */
 
 	/* guarded by mu */
-	bool off; /* for measuring */
 	int64_t number;
 	struct pg_long longs[PG_LONG_MAX];
 	size_t long_count;
@@ -121,8 +120,6 @@ void weir__pg_hold_forget(struct weir_pg *store, int64_t client,
 void weir__pg_long_note(struct pg_holds *holds, const char *kind);
 void weir__pg_long_tried(struct pg_holds *holds, const char *kind,
 			 bool spilled);
-/* For tests and measuring: holds are made, or not. */
-void weir__pg_holds_switch(struct weir_pg *store, bool on);
 
 /* hold_end.c */
 /* Send what ends it, through t, of which conn is the hold's.  NULL: no

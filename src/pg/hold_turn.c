@@ -303,8 +303,7 @@ plan(struct visit *v, bool *ret_rest)
 	bool may;
 
 	weir__mutex_lock(&holds->mu);
-	may = !holds->off && holds->plenty && wanted(v) >= PG_HOLD_LEAST &&
-	      may_split(v->turn);
+	may = holds->plenty && wanted(v) >= PG_HOLD_LEAST && may_split(v->turn);
 	if (may)
 		take_longs_locked(v, holds);
 	*ret_rest =
