@@ -19,6 +19,7 @@
  *      poison=1      some jobs kill whoever runs them
  *      slow=MS       jobs take up to so long, some twenty times that
  *      crashes=N     crashes_max
+ *      hold=0        its store holds no jobs (PostgreSQL)
  *
  * Design.  Jobs of kind "once" have an effect, a row in `effect`, that is
  * committed together with their completion; those of kind "some" end as
@@ -56,7 +57,7 @@ static weir_store *store;
 static atomic_long handlers; /* each has a seed of its own */
 static long seed, inserts, work, meddle, alone, beat_ms, dead_ms, poison,
 	slow_ms, crashes = 30000;
-long victim_shift_ms, victim_jump;
+long victim_shift_ms, victim_jump, victim_hold = 1;
 
 static const struct setting {
 	const char *name;
@@ -68,6 +69,7 @@ static const struct setting {
 	{"dead", &dead_ms},     {"shift", &victim_shift_ms},
 	{"jump", &victim_jump}, {"poison", &poison},
 	{"crashes", &crashes},  {"slow", &slow_ms},
+	{"hold", &victim_hold},
 };
 
 void

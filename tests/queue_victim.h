@@ -13,6 +13,8 @@
 
 /* How wrong the clock of this process is to be, and whether it jumps. */
 extern long victim_shift_ms, victim_jump;
+/* The lane of a store that has two: held jobs or not. */
+extern long victim_hold;
 
 _Noreturn void victim_die(const char *what, weir_status status,
 			  const weir_error *error);

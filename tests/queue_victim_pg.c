@@ -47,7 +47,11 @@ weir_status
 victim_open(weir_store **out, weir_store_options *options, weir_error *reterr)
 {
 	weir_status status = WEIR_SYSTEM;
+	char url[1024];
 
+	(void)snprintf(url, sizeof(url), "%s hold=%s", options->url,
+		       victim_hold ? "on" : "off");
+	options->url = url;
 	for (int i = 0; i < OPEN_TRIES && status != WEIR_OK; i++) {
 		if (i > 0)
 			(void)poll(NULL, 0, OPEN_PAUSE_MS);

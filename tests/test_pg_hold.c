@@ -456,19 +456,51 @@ STORE_TEST(others, who_change_a_job_that_we_hold_do_not_wait)
 	CHECK_STR(notes(store), "0");
 }
 
+/* The first of a batch, in the transaction of pg. */
+static weir_status
+complete(weir_store *store, const struct weir_owner *owner,
+	 const struct weir_batch *batch, PGconn *pg)
+{
+	weir_error error = {0};
+
+	return store->ops->complete_tx(store, owner, &batch->claims[0], pg,
+				       NULL, 0, &error);
+}
+
 STORE_TEST(others, may_complete_a_held_job_in_their_own_transaction)
 {
 	struct weir_owner *me = queue_enlist(store, "me");
 	PGconn *pg = by_hand();
 	struct weir_batch *batch;
-	weir_error error = {0};
 
 	put_many(store, "work", MANY);
 	batch = hold(store, me, MANY);
 	PQclear(PQexec(pg, "BEGIN"));
-	CHECK_EQ_INT(store->ops->complete_tx(store, me, &batch->claims[0], pg,
-					     NULL, 0, &error),
-		     WEIR_OK);
+	CHECK_EQ_INT(complete(store, me, batch, pg), WEIR_OK);
+	PQclear(PQexec(pg, "COMMIT"));
+	PQfinish(pg);
+	CHECK_STR(states(store), "completed 1, running 31");
+}
+
+/* Not stale: nobody else has it, and the next transaction sees that. */
+STORE_TEST(others, whose_transaction_is_older_than_what_it_completes_are_busy)
+{
+	static const char begin[] = "BEGIN ISOLATION LEVEL REPEATABLE READ";
+	static const char snapshot[] = "SELECT count(*) FROM @river_job";
+	struct weir_owner *me = queue_enlist(store, "me");
+	PGconn *pg = by_hand();
+	struct weir_batch *batch;
+
+	put_many(store, "work", MANY);
+	batch = hold(store, me, MANY);
+	PQclear(PQexec(pg, begin));
+	CHECK_STR(ask_on(pg, store, snapshot), "32");
+	CHECK_EQ_INT(complete(store, me, batch, pg), WEIR_BUSY);
+	PQclear(PQexec(pg, "ROLLBACK"));
+	PQclear(PQexec(pg, begin));
+	CHECK_STR(ask_on(pg, store, snapshot), "32");
+	CHECK_EQ_INT(complete(store, me, batch, pg), WEIR_OK);
+	CHECK_EQ_INT(complete(store, me, batch, pg), WEIR_STALE);
 	PQclear(PQexec(pg, "COMMIT"));
 	PQfinish(pg);
 	CHECK_STR(states(store), "completed 1, running 31");

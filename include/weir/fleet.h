@@ -107,7 +107,9 @@ WEIR_API WEIR_NODISCARD weir_status weir_fleet_insert_tx(
  * Waits:   for the server, as the caller's connection does.
  * Threads: the job's own.
  * Owns:    nothing.
- * Returns: WEIR_OK, WEIR_STALE, WEIR_INVAL (as above), WEIR_BUSY, WEIR_NOMEM,
+ * Returns: WEIR_OK, WEIR_STALE, WEIR_INVAL (as above), WEIR_BUSY (as above, or
+ *          a transaction of REPEATABLE READ or higher is older than the claim
+ *          of the job: roll it back and begin another), WEIR_NOMEM,
  *          WEIR_SYSTEM, WEIR_CORRUPT.
  */
 WEIR_API WEIR_NODISCARD weir_status weir_fleet_complete_tx(

@@ -188,6 +188,63 @@ static const struct pg_sql complete = {
 	"  WHERE s.job = done.id)"
 	" SELECT count(*) FROM done"};
 
+/*
+ * Nothing was completed, and yet the job is ours: a caller of REPEATABLE READ
+ * sees what was before it was claimed, or before its hold was spilled.  That is
+ * not 40001, for what it sees has no such job that runs; but it comes to the
+ * same.
+ */
+static const struct pg_sql fence_holds = {
+	"tx_fence_holds", "SELECT 1 FROM @river_job j WHERE " FENCED};
+
+static const struct pg_sql sees_before = {
+	"tx_sees_before",
+	"SELECT 1 FROM @river_job j WHERE j.id = $1::int8"
+	" AND (j.attempted_at < $2::timestamptz OR j.attempted_at IS NULL)"};
+
+static void
+put_fence(struct pg_params *p, const struct weir_claim *claim, const char *name)
+{
+	weir__pg_begin(p);
+	weir__pg_int8(p, claim->row.id);
+	weir__pg_int2(p, (int)claim->row.attempt);
+	weir__pg_time(p, claim->row.attempted_at_ms);
+	weir__pg_text(p, name, strlen(name));
+}
+
+/* BUSY, if the caller's transaction is too old to see that we have it. */
+static weir_status
+judge_none(struct weir_pg *store, PGconn *pg, const struct weir_claim *claim,
+	   const char *name, weir_error *reterr)
+{
+	struct pg_params p = {0};
+	PGresult *now = NULL, *then = NULL;
+	weir_status status;
+	bool is_ours, sees_past = false;
+
+	put_fence(&p, claim, name);
+	status = weir__pg_ask(&store->admin, &fence_holds, &p, &now, reterr);
+	is_ours = status == WEIR_OK && PQntuples(now) > 0;
+	if (is_ours) {
+		weir__pg_begin(&p);
+		weir__pg_int8(&p, claim->row.id);
+		weir__pg_time(&p, claim->row.attempted_at_ms);
+		status = run(pg, store, &sees_before, &p, &then, reterr);
+		sees_past = status == WEIR_OK && PQntuples(then) > 0;
+	}
+	if (sees_past)
+		status = weir__queue_error(
+			reterr, WEIR_BUSY, 0,
+			"the transaction is older than the job's claim");
+	else if (status == WEIR_OK)
+		status = weir__queue_error(reterr, WEIR_STALE, 0,
+					   "somebody else has the job");
+	PQclear(now);
+	PQclear(then);
+	weir__pg_params_fini(&p);
+	return status;
+}
+
 weir_status
 weir__pg_complete_tx(weir_store *store, const struct weir_owner *owner,
 		     const struct weir_claim *claim, void *db,
@@ -203,17 +260,13 @@ weir__pg_complete_tx(weir_store *store, const struct weir_owner *owner,
 	/* The caller's transaction has to see that the job runs. */
 	weir__pg_holds_spill(weir__pg_of(store), &claim->row.id, 1, true);
 	weir__pg_owner(name, owner->name, owner->id);
-	weir__pg_begin(&p);
-	weir__pg_int8(&p, claim->row.id);
-	weir__pg_int2(&p, (int)claim->row.attempt);
-	weir__pg_time(&p, claim->row.attempted_at_ms);
-	weir__pg_text(&p, name, strlen(name));
+	put_fence(&p, claim, name);
 	weir__pg_now(&p, weir__pg_of(store));
 	weir__pg_json(&p, output, output_len);
 	status = run(db, weir__pg_of(store), &complete, &p, &result, reterr);
 	if (status == WEIR_OK && weir__pg_get_int(result, 0, 0) == 0)
-		status = weir__queue_error(reterr, WEIR_STALE, 0,
-					   "somebody else has the job");
+		status =
+			judge_none(weir__pg_of(store), db, claim, name, reterr);
 	PQclear(result);
 	weir__pg_params_fini(&p);
 	return status;
