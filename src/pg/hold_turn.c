@@ -26,7 +26,7 @@
  *
  * Locking.  The mutexes of the connections, one at a time.
  */
-#include "pg/hold.h"
+#include "pg/hold_visit.h"
 
 #include "base/assert.h"
 
@@ -36,39 +36,6 @@
 #define REST_EVERY_NS (250 * WEIR_MS)
 #define REST_FOR_NS   (10 * WEIR_S)
 #define AGAIN_NS      (20 * WEIR_MS)
-
-struct visit {
-	struct pg_turn *t; /* the turn as it was given */
-	struct weir_turn *turn;
-	struct pg_holds *holds;
-
-	/* Finishes: whose, by their place; those that are not held. */
-	unsigned char *holder; /* 1 + the place in mine; 0: not held */
-	struct weir_finish *rest;
-	struct weir_finished *rest_done;
-	size_t *rest_at;
-	size_t rest_count;
-
-	struct pg_hold *mine[PG_HOLDS];
-	bool ends[PG_HOLDS];
-	size_t mine_count;
-	bool committed; /* something was, so this turn cannot fail */
-
-	/* Claims: what is still wanted of each want. */
-	struct weir_want *wants;
-	size_t want_count;
-	struct pg_hold *next; /* is, or is to be, a new hold */
-	const char *try_kind; /* it is a trial of that kind */
-	bool is_held;         /* there is something in it */
-	size_t first, count;  /* of the gathered rows: what it holds */
-	int *policies;
-	int64_t begun_ns, number;
-	struct pg_note note;
-
-	char long_names[PG_LONG_MAX][PG_NAME_MAX];
-	const char *long_kinds[PG_LONG_MAX];
-	size_t long_count;
-};
 
 static const struct pg_sql note_sql = {
 	"hold_note",
@@ -105,115 +72,12 @@ weir__pg_note_send(struct pg_turn *t)
 }
 
 /*
- * Finishes.
- */
-
-/* Find out which finishes are of this hold.  False: it is no more. */
-static bool
-match(struct visit *v, size_t at)
-{
-	struct pg_hold *hold = v->mine[at];
-	bool is_open;
-
-	weir__mutex_lock(&hold->conn.mu);
-	is_open = hold->open;
-	hold->told_count = 0;
-	for (size_t i = 0; is_open && i < hold->count; i++)
-		hold->jobs[i].told = PG_UNTOLD;
-	for (size_t i = 0; is_open && i < v->turn->finish_count; i++) {
-		const struct weir_claim *claim = v->turn->finishes[i].claim;
-		struct pg_hold_job *job;
-
-		if (claim->batch != hold->batch)
-			continue;
-		job = weir__pg_hold_find(hold, claim->row.id);
-		if (!job || job->told != PG_UNTOLD ||
-		    job->attempted_at_ms != claim->row.attempted_at_ms)
-			continue;
-		job->told = i;
-		hold->told_count++;
-		v->holder[i] = (unsigned char)(at + 1);
-	}
-	v->ends[at] = is_open && (hold->told_count == hold->count ||
-				  v->begun_ns >= hold->until_ns);
-	weir__mutex_unlock(&hold->conn.mu);
-	return is_open;
-}
-
-static void
-match_all(struct visit *v)
-{
-	size_t count = weir__pg_holds_of(v->holds, v->turn->owner->id, v->mine);
-
-	v->mine_count = 0;
-	for (size_t i = 0; i < count; i++) {
-		struct pg_hold *hold = v->mine[i];
-
-		v->mine[v->mine_count] = hold;
-		if (match(v, v->mine_count))
-			v->mine_count++;
-		else
-			weir__pg_hold_give_back(v->holds, hold);
-	}
-}
-
-/* One more for the visit. */
-static void
-put_rest(struct visit *v, size_t at)
-{
-	v->rest[v->rest_count] = v->turn->finishes[at];
-	v->rest_at[v->rest_count++] = at;
-}
-
-static void
-sort_finishes(struct visit *v)
-{
-	for (size_t i = 0; i < v->turn->finish_count; i++) {
-		size_t holder = v->holder[i];
-
-		if (holder == 0)
-			put_rest(v, i);
-		else if (!v->ends[holder - 1])
-			v->turn->finished[i].status = WEIR_BUSY;
-	}
-}
-
-/* All that was told of a hold that is no more has come to nothing. */
-static void
-all_lost(struct visit *v, size_t at, weir_status status)
-{
-	for (size_t i = 0; i < v->turn->finish_count; i++)
-		if (v->holder[i] == at + 1)
-			v->turn->finished[i] = (struct weir_finished){
-				status, v->turn->finishes[i].claim->row.state};
-}
-
-static void
-take_ended(struct visit *v, size_t at)
-{
-	for (size_t i = 0; i < v->turn->finish_count; i++) {
-		const struct weir_finish *finish = &v->turn->finishes[i];
-
-		if (v->holder[i] != at + 1)
-			continue;
-		if (weir__pg_hold_is_untouched(finish))
-			v->turn->finished[i] = (struct weir_finished){
-				WEIR_OK, WEIR_JOB_AVAILABLE};
-		else if (weir__pg_finish_is_simple(finish))
-			v->turn->finished[i] = (struct weir_finished){
-				WEIR_OK, WEIR_JOB_COMPLETED};
-		else
-			put_rest(v, i);
-	}
-}
-
-/*
  * Wants.
  */
 
 /* Those that were not filled by what was gathered since. */
 static void
-subtract(struct visit *v, size_t first)
+subtract(struct pg_visit *v, size_t first)
 {
 	const struct weir_gather *gathered = v->t->gathered;
 	size_t count = 0;
@@ -236,7 +100,7 @@ subtract(struct visit *v, size_t first)
 }
 
 static size_t
-wanted(const struct visit *v)
+wanted(const struct pg_visit *v)
 {
 	size_t sum = 0;
 
@@ -273,12 +137,12 @@ wants_kind(const struct weir_turn *turn, const char *kind)
 	return !turn->kinds || is_named != turn->kinds_left_out;
 }
 
-static void take_longs_locked(struct visit *v, struct pg_holds *holds)
+static void take_longs_locked(struct pg_visit *v, struct pg_holds *holds)
 	WEIR_REQUIRES(holds->mu);
 
 /* Which kinds may not be held, and which of them is to be tried again? */
 static void
-take_longs_locked(struct visit *v, struct pg_holds *holds)
+take_longs_locked(struct pg_visit *v, struct pg_holds *holds)
 {
 	for (size_t i = 0; i < holds->long_count; i++) {
 		struct pg_long *entry = &holds->longs[i];
@@ -297,7 +161,7 @@ take_longs_locked(struct visit *v, struct pg_holds *holds)
  * be held as well.
  */
 static void
-plan(struct visit *v, bool *ret_rest)
+plan(struct pg_visit *v, bool *ret_rest)
 {
 	struct pg_holds *holds = v->holds;
 	bool may;
@@ -326,7 +190,7 @@ plan(struct visit *v, bool *ret_rest)
 
 /* A turn of a part of what is wanted, and of nothing that was done. */
 static struct weir_turn
-part_of(const struct visit *v)
+part_of(const struct pg_visit *v)
 {
 	struct weir_turn part = *v->turn;
 
@@ -340,7 +204,7 @@ part_of(const struct visit *v)
 }
 
 static struct pg_turn
-turn_of(const struct visit *v, struct weir_turn *part, struct pg_link *conn)
+turn_of(const struct pg_visit *v, struct weir_turn *part, struct pg_link *conn)
 {
 	struct pg_turn t = {.store = v->t->store,
 			    .turn = part,
@@ -354,7 +218,7 @@ turn_of(const struct visit *v, struct weir_turn *part, struct pg_link *conn)
 }
 
 static void
-take_part(struct visit *v, const struct weir_turn *part)
+take_part(struct pg_visit *v, const struct weir_turn *part)
 {
 	v->turn->more |= part->more;
 	v->turn->suspects |= part->suspects;
@@ -366,7 +230,7 @@ take_part(struct visit *v, const struct weir_turn *part)
 
 /* How far the holds of each queue have come; only wants of those are left. */
 static size_t
-places_of(struct visit *v, struct weir_want *wants, struct pg_place *places)
+places_of(struct pg_visit *v, struct weir_want *wants, struct pg_place *places)
 {
 	struct pg_holds *holds = v->holds;
 	size_t count = 0;
@@ -384,7 +248,7 @@ places_of(struct visit *v, struct weir_want *wants, struct pg_place *places)
 }
 
 static weir_status
-claim_rest(struct visit *v, weir_error *reterr)
+claim_rest(struct pg_visit *v, weir_error *reterr)
 {
 	struct weir_want wants[PG_PLACES_MAX];
 	struct pg_place places[PG_PLACES_MAX];
@@ -419,7 +283,7 @@ claim_rest(struct visit *v, weir_error *reterr)
 
 /* The rows of a new hold, behind what was gathered. */
 static bool
-take_held(struct visit *v, struct pg_turn *t)
+take_held(struct pg_visit *v, struct pg_turn *t)
 {
 	size_t first = t->gathered->count;
 
@@ -437,7 +301,7 @@ take_held(struct visit *v, struct pg_turn *t)
 
 /* A trial is of a few, and of that kind only. */
 static void
-make_trial(struct visit *v, struct pg_turn *t, struct weir_want *small)
+make_trial(struct pg_visit *v, struct pg_turn *t, struct weir_want *small)
 {
 	memcpy(small, v->wants, v->want_count * sizeof(*small));
 	for (size_t i = 0; i < v->want_count; i++)
@@ -450,13 +314,13 @@ make_trial(struct visit *v, struct pg_turn *t, struct weir_want *small)
 	t->long_kind_count = 0;
 }
 
-static weir_status exchange(struct visit *v, struct pg_turn *t,
+static weir_status exchange(struct pg_visit *v, struct pg_turn *t,
 			    struct pg_hold *hold, bool ends, weir_error *reterr)
 	WEIR_REQUIRES(t->conn->mu);
 
 /* End what is to be ended, and begin what is to be begun, on one connection. */
 static weir_status
-exchange(struct visit *v, struct pg_turn *t, struct pg_hold *hold, bool ends,
+exchange(struct pg_visit *v, struct pg_turn *t, struct pg_hold *hold, bool ends,
 	 weir_error *reterr)
 {
 	bool begins = hold == v->next;
@@ -494,7 +358,7 @@ exchange(struct visit *v, struct pg_turn *t, struct pg_hold *hold, bool ends,
 
 /* Others may have these by now: whoever runs them is to know. */
 static void
-cancel_lost(struct visit *v, const struct pg_hold *hold)
+cancel_lost(struct pg_visit *v, const struct pg_hold *hold)
 {
 	for (size_t i = 0; v->turn->cancels && i < hold->count; i++)
 		if (hold->jobs[i].told == PG_UNTOLD)
@@ -504,7 +368,7 @@ cancel_lost(struct visit *v, const struct pg_hold *hold)
 
 /* One connection's part; at is the place in mine of what ends, if that does. */
 static void
-visit_hold(struct visit *v, struct pg_hold *hold, size_t at, bool ends)
+visit_hold(struct pg_visit *v, struct pg_hold *hold, size_t at, bool ends)
 {
 	struct weir_turn part = part_of(v);
 	struct pg_turn t = turn_of(v, &part, &hold->conn);
@@ -539,9 +403,9 @@ visit_hold(struct visit *v, struct pg_hold *hold, size_t at, bool ends)
 	if (idle && hold == v->next)
 		v->next = NULL;
 	if (ends && status == WEIR_OK)
-		take_ended(v, at);
+		weir__pg_visit_ended(v, at);
 	else if (ends)
-		all_lost(v, at, was_open ? WEIR_STALE : WEIR_BUSY);
+		weir__pg_visit_lost(v, at, was_open ? WEIR_STALE : WEIR_BUSY);
 	if (ends)
 		v->committed = true;
 	if (status == WEIR_BUSY)
@@ -551,7 +415,7 @@ visit_hold(struct visit *v, struct pg_hold *hold, size_t at, bool ends)
 }
 
 static void
-visit_holds(struct visit *v)
+visit_holds(struct pg_visit *v)
 {
 	struct pg_hold *next = v->next;
 	bool exchanged = false;
@@ -567,7 +431,7 @@ visit_holds(struct visit *v)
 
 /* What was begun is not to be after all. */
 static void
-drop_next(struct visit *v)
+drop_next(struct pg_visit *v)
 {
 	struct pg_hold *hold = v->next;
 	struct pg_link *conn;
@@ -588,21 +452,13 @@ drop_next(struct visit *v)
  * 3. The visit.
  */
 
-/* What the visit has said of its finishes, where they come from. */
-static void
-spread(struct visit *v)
-{
-	for (size_t i = 0; i < v->rest_count; i++)
-		v->turn->finished[v->rest_at[i]] = v->rest_done[i];
-}
-
 /* It has failed, and something was committed before. */
 static weir_status
-put_off(struct visit *v, weir_status status)
+put_off(struct pg_visit *v, weir_status status)
 {
 	for (size_t i = 0; i < v->rest_count; i++)
 		v->rest_done[i].status = WEIR_BUSY;
-	spread(v);
+	weir__pg_visit_spread(v);
 	v->turn->hold_until_ns = v->begun_ns + AGAIN_NS;
 	if (status == WEIR_STALE) {
 		weir__mutex_lock(&v->holds->mu);
@@ -613,7 +469,7 @@ put_off(struct visit *v, weir_status status)
 }
 
 static weir_status
-visit_work(struct visit *v, weir_error *reterr)
+visit_work(struct pg_visit *v, weir_error *reterr)
 {
 	struct weir_turn part = part_of(v);
 	struct pg_turn t = turn_of(v, &part, &v->t->store->work);
@@ -634,7 +490,7 @@ visit_work(struct visit *v, weir_error *reterr)
 	status = weir__pg_visit(&t, reterr);
 	if (status == WEIR_OK) {
 		take_part(v, &part);
-		spread(v);
+		weir__pg_visit_spread(v);
 		return WEIR_OK;
 	}
 	drop_next(v);
@@ -643,120 +499,6 @@ visit_work(struct visit *v, weir_error *reterr)
 	if (status == WEIR_STALE)
 		return weir__pg_all_stale(v->turn, reterr, "taken for dead");
 	return status;
-}
-
-/*
- * What is held from now on.
- */
-
-static int
-compare(const void *a, const void *b)
-{
-	const struct pg_hold_job *x = a, *y = b;
-
-	return (x->id > y->id) - (x->id < y->id);
-}
-
-/* Where in the kinds of a hold that of a row is; mostly that of the last one.
- */
-static size_t
-put_kind(struct pg_hold *hold, size_t last, const char *kind)
-{
-	size_t at = hold->kinds.len;
-
-	if (last < at && strcmp(hold->kinds.data + last, kind) == 0)
-		return last;
-	weir__buf_append(&hold->kinds, kind, strlen(kind) + 1);
-	return at;
-}
-
-/* False: no memory. */
-static bool
-fill(struct visit *v, struct pg_hold *hold)
-{
-	const struct weir_claim *claims = v->turn->batch->claims + v->first;
-	size_t last = 0;
-
-	if (hold->room < v->count) {
-		struct pg_hold_job *jobs =
-			realloc(hold->jobs, v->count * sizeof(*jobs));
-
-		if (!jobs)
-			return false;
-		hold->jobs = jobs;
-		hold->room = v->count;
-	}
-	weir__buf_reset(&hold->kinds);
-	for (size_t i = 0; i < v->count; i++) {
-		last = put_kind(hold, last, claims[i].row.kind);
-		hold->jobs[i] = (struct pg_hold_job){
-			claims[i].row.id, claims[i].row.attempted_at_ms, last,
-			v->policies[i], PG_UNTOLD};
-	}
-	qsort(hold->jobs, v->count, sizeof(*hold->jobs), compare);
-	hold->count = v->count;
-	hold->batch = v->turn->batch;
-	hold->until_ns = v->begun_ns + PG_HOLD_NS;
-	hold->number = v->number;
-	hold->trial = v->try_kind != NULL;
-	hold->client = v->turn->owner->id;
-	memcpy(hold->owner_text, v->t->owner, sizeof(hold->owner_text));
-	hold->open = !hold->kinds.failed;
-	return hold->open;
-}
-
-static void
-note_places(struct visit *v)
-{
-	const struct weir_claim *claims = v->turn->batch->claims + v->first;
-	struct pg_holds *holds = v->holds;
-
-	weir__mutex_lock(&holds->mu);
-	for (size_t i = 0; i < v->count; i++) {
-		const weir_job_row *row = &claims[i].row;
-		size_t j = 0;
-
-		if (i + 1 < v->count && claims[i + 1].row.queue == row->queue)
-			continue;
-		while (j < holds->place_count &&
-		       strcmp(holds->places[j].queue, row->queue) != 0)
-			j++;
-		if (j == PG_PLACES_MAX || strlen(row->queue) >= PG_NAME_MAX)
-			continue;
-		if (j == holds->place_count)
-			memcpy(holds->places[holds->place_count++].queue,
-			       row->queue, strlen(row->queue) + 1);
-		holds->places[j].place = (struct pg_place){
-			(int32_t)row->priority, row->scheduled_at_ms, row->id};
-	}
-	for (size_t i = 0; v->try_kind && i < holds->long_count; i++)
-		if (strcmp(holds->longs[i].kind, v->try_kind) == 0)
-			holds->longs[i].trying = true;
-	weir__mutex_unlock(&holds->mu);
-}
-
-/* Make the batch, and the hold of its part.  False: no memory. */
-static bool
-hand_out(struct visit *v)
-{
-	struct pg_hold *hold = v->is_held ? v->next : NULL;
-	struct pg_link *conn;
-	bool ok = true;
-
-	if (v->t->gathered->count == 0)
-		return true;
-	v->turn->batch = weir__gather_batch(v->t->gathered);
-	if (!v->turn->batch)
-		return false;
-	if (!hold)
-		return true;
-	conn = &hold->conn;
-	weir__mutex_lock(&conn->mu);
-	ok = fill(v, hold);
-	weir__mutex_unlock(&conn->mu);
-	if (ok)
-		note_places(v);
-	return ok;
 }
 
 static void
@@ -772,7 +514,7 @@ free_batch(struct weir_turn *turn)
 
 /* When does the loop have to come again? */
 static void
-note_until(struct visit *v)
+note_until(struct pg_visit *v)
 {
 	struct pg_hold *mine[PG_HOLDS];
 	size_t count = weir__pg_holds_of(v->holds, v->turn->owner->id, mine);
@@ -790,7 +532,7 @@ note_until(struct visit *v)
 }
 
 static bool
-is_doomed(struct visit *v)
+is_doomed(struct pg_visit *v)
 {
 	bool ret;
 
@@ -802,7 +544,7 @@ is_doomed(struct visit *v)
 
 /* Was there so much that holding pays? */
 static void
-note_plenty(struct visit *v)
+note_plenty(struct pg_visit *v)
 {
 	weir__mutex_lock(&v->holds->mu);
 	if (v->turn->want_count > 0)
@@ -813,7 +555,7 @@ note_plenty(struct visit *v)
 
 /* Nothing is to be held; what it was to be in goes on, or is free again. */
 static void
-forgo_next(struct visit *v)
+forgo_next(struct pg_visit *v)
 {
 	struct pg_hold *next = v->next;
 
@@ -826,13 +568,13 @@ forgo_next(struct visit *v)
 }
 
 static weir_status
-run(struct visit *v, weir_error *reterr)
+run(struct pg_visit *v, weir_error *reterr)
 {
 	weir_status status = WEIR_OK;
 	bool rest = false;
 
-	match_all(v);
-	sort_finishes(v);
+	weir__pg_visit_match(v);
+	weir__pg_visit_sort(v);
 	plan(v, &rest);
 	if (v->next && rest)
 		status = claim_rest(v, reterr);
@@ -848,7 +590,7 @@ run(struct visit *v, weir_error *reterr)
 	status = visit_work(v, reterr);
 	if (status != WEIR_OK)
 		return status;
-	if (!hand_out(v)) {
+	if (!weir__pg_visit_hand_out(v)) {
 		free_batch(v->turn);
 		return weir__pg_all_stale(v->turn, reterr, "out of memory");
 	}
@@ -858,7 +600,7 @@ run(struct visit *v, weir_error *reterr)
 }
 
 static bool
-make_room(struct visit *v)
+make_room(struct pg_visit *v)
 {
 	size_t finishes = v->turn->finish_count + 1;
 	size_t wants = v->turn->want_count + 1;
@@ -879,10 +621,10 @@ make_room(struct visit *v)
 weir_status
 weir__pg_hold_turn(struct pg_turn *t, weir_error *reterr)
 {
-	struct visit v = {.t = t,
-			  .turn = t->turn,
-			  .holds = t->store->holds,
-			  .begun_ns = weir_now_ns()};
+	struct pg_visit v = {.t = t,
+			     .turn = t->turn,
+			     .holds = t->store->holds,
+			     .begun_ns = weir_now_ns()};
 	weir_status status;
 
 	t->turn->hold_until_ns = WEIR_FOREVER;
