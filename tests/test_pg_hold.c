@@ -482,6 +482,37 @@ STORE_TEST(others, may_complete_a_held_job_in_their_own_transaction)
 	CHECK_STR(states(store), "completed 1, running 31");
 }
 
+/* A psql that was left open must not keep a worker from ending the others. */
+STORE_TEST(others, who_lock_a_job_put_off_its_end_and_no_other)
+{
+	struct weir_owner *me = queue_enlist(store, "me");
+	struct held_turn *h = held_turn(me, 3), *end;
+	PGconn *pg = by_hand();
+
+	put_many(store, "work", 3);
+	queue_turn(store, &h->turn);
+	REQUIRE(h->turn.batch && h->turn.batch->count == 3);
+	PQclear(PQexec(pg, "BEGIN"));
+	CHECK_STR(ask_on(pg, store,
+			 "SELECT id FROM @river_job WHERE id = 2 FOR UPDATE"),
+		  "2");
+	end = end_all(store, me, h->turn.batch, WEIR_VERDICT_COMPLETE);
+	CHECK_EQ_INT(end->finished[0].status, WEIR_OK);
+	CHECK_EQ_INT(end->finished[1].status, WEIR_BUSY);
+	CHECK_EQ_INT(end->finished[2].status, WEIR_OK);
+	CHECK(end->turn.hold_until_ns < WEIR_FOREVER);
+	CHECK_STR(states(store), "completed 2, running 1");
+	/* From now on it asks first. */
+	end = end_all(store, me, h->turn.batch, WEIR_VERDICT_COMPLETE);
+	CHECK_EQ_INT(end->finished[0].status, WEIR_STALE);
+	CHECK_EQ_INT(end->finished[1].status, WEIR_BUSY);
+	PQclear(PQexec(pg, "COMMIT"));
+	PQfinish(pg);
+	end = end_all(store, me, h->turn.batch, WEIR_VERDICT_COMPLETE);
+	CHECK_EQ_INT(end->finished[1].status, WEIR_OK);
+	CHECK_STR(states(store), "completed 3");
+}
+
 /* Not stale: nobody else has it, and the next transaction sees that. */
 STORE_TEST(others, whose_transaction_is_older_than_what_it_completes_are_busy)
 {

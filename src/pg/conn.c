@@ -36,9 +36,10 @@ static void notice_end(struct pg_link *conn) WEIR_REQUIRES(conn->mu);
 
 void
 weir__pg_conn_init(struct pg_link *conn, struct weir_pg *store,
-		   const char *what)
+		   const char *what, const char *settings)
 {
-	*conn = (struct pg_link){.store = store, .what = what};
+	*conn = (struct pg_link){
+		.store = store, .what = what, .settings = settings};
 	weir__mutex_init(&conn->mu);
 }
 
@@ -238,12 +239,14 @@ weir__pg_ready(struct pg_link *conn, weir_error *reterr)
 	conn->pg = weir__pg_connect(conn->store, conn->what, reterr);
 	if (!conn->pg)
 		return reterr->status;
-	if (PQsetnonblocking(conn->pg, 1) == 0 &&
-	    PQenterPipelineMode(conn->pg) == 1)
-		return WEIR_OK;
-	(void)weir__pg_failed(conn->pg, NULL, reterr);
-	weir__pg_disconnect(conn);
-	return reterr->status;
+	if (PQsetnonblocking(conn->pg, 1) != 0 ||
+	    PQenterPipelineMode(conn->pg) != 1) {
+		(void)weir__pg_failed(conn->pg, NULL, reterr);
+		weir__pg_disconnect(conn);
+		return reterr->status;
+	}
+	return conn->settings ? weir__pg_run(conn, conn->settings, reterr)
+			      : WEIR_OK;
 }
 
 bool

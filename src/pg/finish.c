@@ -22,6 +22,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define AGAIN_NS  (250 * WEIR_MS) /* what is locked is tried again */
+#define LOCKED_NS (5 * WEIR_S)    /* for so long it is asked about first */
+
 static_assert(WEIR_FINISHED_KEEP == 0 && WEIR_FINISHED_ARCHIVE == 1,
 	      "the numbers in the statements");
 
@@ -185,6 +188,32 @@ has_twin(const struct pg_turn *t, size_t at)
 	return false;
 }
 
+static bool
+is_sent(const struct pg_ending *e)
+{
+	return !e->is_twin && !e->is_locked;
+}
+
+static void
+count_sent(struct pg_turn *t)
+{
+	const struct weir_turn *turn = t->turn;
+
+	t->simple_count = t->other_count = 0;
+	t->puts_away = false;
+	for (size_t i = 0; i < turn->finish_count; i++) {
+		const struct pg_ending *e = &t->endings[i];
+
+		if (!is_sent(e))
+			continue;
+		t->simple_count += e->is_simple;
+		t->other_count += !e->is_simple;
+		t->puts_away |=
+			!e->is_simple &&
+			turn->finishes[e->at].verdict == WEIR_VERDICT_COMPLETE;
+	}
+}
+
 bool
 weir__pg_finish_begin(struct pg_turn *t)
 {
@@ -206,18 +235,9 @@ weir__pg_finish_begin(struct pg_turn *t)
 	if (mixed)
 		qsort(t->endings, turn->finish_count, sizeof(*t->endings),
 		      compare);
-	for (size_t i = 0; i < turn->finish_count; i++) {
-		struct pg_ending *e = &t->endings[i];
-
-		e->is_twin = mixed && has_twin(t, i);
-		if (e->is_twin)
-			continue;
-		t->simple_count += e->is_simple;
-		t->other_count += !e->is_simple;
-		t->puts_away |=
-			!e->is_simple &&
-			turn->finishes[e->at].verdict == WEIR_VERDICT_COMPLETE;
-	}
+	for (size_t i = 0; mixed && i < turn->finish_count; i++)
+		t->endings[i].is_twin = has_twin(t, i);
+	count_sent(t);
 	return true;
 }
 
@@ -226,7 +246,7 @@ weir__pg_finish_begin(struct pg_turn *t)
 	for (const struct pg_ending *e = (t)->endings,                   \
 				    *end_ = e + (t)->turn->finish_count; \
 	     e != end_; e++)                                             \
-		if (!e->is_twin && e->is_simple == (simple))
+		if (is_sent(e) && e->is_simple == (simple))
 
 static const struct weir_finish *
 finish_of(const struct pg_turn *t, const struct pg_ending *e)
@@ -404,14 +424,21 @@ static void send_keys(struct pg_turn *t) WEIR_REQUIRES(t->conn->mu);
 static bool is_taken(struct pg_turn *t, const struct pg_ending *e)
 	WEIR_REQUIRES(t->conn->mu);
 
+/* $1: all of them. */
 static void
-send_keys(struct pg_turn *t)
+put_ids(struct pg_turn *t)
 {
 	weir__pg_begin(&t->p);
 	weir__pg_array_begin(&t->p, PG_INT8, t->turn->finish_count);
 	for (size_t i = 0; i < t->turn->finish_count; i++)
 		weir__pg_int8(&t->p, t->endings[i].id);
 	weir__pg_array_end(&t->p);
+}
+
+static void
+send_keys(struct pg_turn *t)
+{
+	put_ids(t);
 	(void)weir__pg_turn_send(t, &keys_sql);
 }
 
@@ -469,7 +496,7 @@ weir__pg_finish_mend(struct pg_turn *t)
 	for (size_t i = 0; i < t->turn->finish_count; i++) {
 		struct pg_ending *e = &t->endings[i];
 
-		if (e->is_twin || e->is_quoted || !finish_of(t, e)->output)
+		if (!is_sent(e) || e->is_quoted || !finish_of(t, e)->output)
 			continue;
 		e->is_quoted = !is_taken(t, e);
 		mended |= e->is_quoted;
@@ -498,6 +525,47 @@ find(struct pg_turn *t, int64_t id)
 	return &t->endings[low];
 }
 
+/* $1: ids in their order.  Those that are there and cannot be had. */
+static const struct pg_sql locked_sql = {
+	"finish_locked",
+	"WITH free AS MATERIALIZED (SELECT id FROM @river_job"
+	" WHERE id = ANY ($1::bigint[]) FOR UPDATE SKIP LOCKED)"
+	" SELECT id FROM @river_job WHERE id = ANY ($1::bigint[])"
+	" AND id <> ALL (ARRAY(SELECT id FROM free))"};
+
+/*
+ * Somebody who has locked a job, and goes for lunch, must not keep all others
+ * from ending, nor a beat from being told.
+ */
+bool
+weir__pg_finish_leave_locked(struct pg_turn *t)
+{
+	weir_error error = {0};
+	PGresult *result = NULL;
+	int count = 0;
+
+	if (t->turn->finish_count == 0 || !t->turn->may_hold ||
+	    weir__pg_ready(t->conn, &error) != WEIR_OK)
+		return false;
+	put_ids(t);
+	if (weir__pg_query(t->conn, &locked_sql, &t->p, &result, &error) ==
+	    WEIR_OK)
+		count = PQntuples(result);
+	for (int i = 0; i < count; i++) {
+		int64_t id = weir__pg_get_int(result, i, 0);
+		struct pg_ending *e = find(t, id);
+
+		for (; e != t->endings + t->turn->finish_count && e->id == id;
+		     e++)
+			e->is_locked = true;
+	}
+	PQclear(result);
+	if (count > 0)
+		t->conn->locked_until_ns = weir_now_ns() + LOCKED_NS;
+	count_sent(t);
+	return count > 0;
+}
+
 /* Of the outcomes of one job, the latest claim's is the one that counted. */
 static struct weir_finished *
 finished_of(struct pg_turn *t, int64_t id, bool simple)
@@ -506,7 +574,7 @@ finished_of(struct pg_turn *t, int64_t id, bool simple)
 	const struct pg_ending *best = NULL;
 
 	for (struct pg_ending *e = find(t, id); e != end && e->id == id; e++)
-		if (!e->is_twin && e->is_simple == simple &&
+		if (is_sent(e) && e->is_simple == simple &&
 		    (!best ||
 		     finish_of(t, e)->claim->row.attempted_at_ms >
 			     finish_of(t, best)->claim->row.attempted_at_ms))
@@ -515,16 +583,29 @@ finished_of(struct pg_turn *t, int64_t id, bool simple)
 	return &t->turn->finished[best->at];
 }
 
+/* What nothing comes back of. */
+static void
+note_unsaid(struct pg_turn *t)
+{
+	struct weir_turn *turn = t->turn;
+
+	for (size_t i = 0; i < turn->finish_count; i++) {
+		const struct pg_ending *e = &t->endings[i];
+
+		turn->finished[e->at] = (struct weir_finished){
+			e->is_locked ? WEIR_BUSY : WEIR_STALE,
+			finish_of(t, e)->claim->row.state};
+		if (e->is_locked)
+			turn->hold_until_ns = weir_now_ns() + AGAIN_NS;
+	}
+}
+
 void
 weir__pg_finish_read(struct pg_turn *t)
 {
 	const PGresult *result;
 
-	for (size_t i = 0; i < t->turn->finish_count; i++) {
-		t->turn->finished[i].status = WEIR_STALE;
-		t->turn->finished[i].state =
-			t->turn->finishes[i].claim->row.state;
-	}
+	note_unsaid(t);
 	result = t->simple_count > 0 ? t->results[t->simple_result] : NULL;
 	for (int i = 0; result && i < PQntuples(result); i++)
 		*finished_of(t, weir__pg_get_int(result, i, 0), true) =

@@ -16,6 +16,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A process that hangs is not to keep what it holds for long. */
+static const char settings[] =
+	"SET idle_in_transaction_session_timeout = '10s'";
+
 static const struct pg_sql rollback_sql = {"hold_rollback", "ROLLBACK"};
 
 static const struct pg_sql forget_sql = {
@@ -32,7 +36,8 @@ weir__pg_holds_new(struct weir_pg *store)
 	weir__mutex_init(&holds->mu);
 	holds->plenty = true;
 	for (size_t i = 0; i < PG_HOLDS; i++)
-		weir__pg_conn_init(&holds->all[i].conn, store, "hold");
+		weir__pg_conn_init(&holds->all[i].conn, store, "hold",
+				   settings);
 	store->holds = holds;
 	return true;
 }
@@ -110,20 +115,6 @@ weir__pg_hold_find(const struct pg_hold *hold, int64_t id)
 			high = middle;
 	}
 	return NULL;
-}
-
-/* A process that hangs is not to keep what it holds for long. */
-weir_status
-weir__pg_hold_ready(struct pg_link *conn, weir_error *reterr)
-{
-	bool is_new = !conn->pg || PQstatus(conn->pg) != CONNECTION_OK;
-	weir_status status = weir__pg_ready(conn, reterr);
-
-	if (status == WEIR_OK && is_new)
-		status = weir__pg_run(
-			conn, "SET idle_in_transaction_session_timeout = '10s'",
-			reterr);
-	return status;
 }
 
 void

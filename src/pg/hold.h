@@ -106,9 +106,6 @@ void weir__pg_holds_spill(struct weir_pg *store, const int64_t *ids,
 			  size_t count, bool is_long);
 /* In what follows conn is the hold's, and its mu is held. */
 struct pg_hold_job *weir__pg_hold_find(const struct pg_hold *hold, int64_t id);
-/* Connect, if need be, as these connections are. */
-weir_status weir__pg_hold_ready(struct pg_link *conn, weir_error *reterr)
-	WEIR_REQUIRES(conn->mu);
 /* Let go of what it holds. */
 void weir__pg_hold_abandon(struct pg_hold *hold, struct pg_link *conn)
 	WEIR_REQUIRES(conn->mu);

@@ -222,6 +222,8 @@ take_part(struct pg_visit *v, const struct weir_turn *part)
 {
 	v->turn->more |= part->more;
 	v->turn->suspects |= part->suspects;
+	if (part->hold_until_ns < v->turn->hold_until_ns)
+		v->turn->hold_until_ns = part->hold_until_ns;
 }
 
 /*
@@ -331,7 +333,7 @@ exchange(struct pg_visit *v, struct pg_turn *t, struct pg_hold *hold, bool ends,
 		return weir__queue_error(reterr, WEIR_SYSTEM, 0,
 					 "the connection was lost");
 	if (!ends)
-		status = weir__pg_hold_ready(t->conn, reterr);
+		status = weir__pg_ready(t->conn, reterr);
 	if (status != WEIR_OK)
 		return status;
 	if (ends) {

@@ -24,6 +24,9 @@
 
 #define SERVER_OLDEST 140000
 
+/* Beats go by it too, and what waits for a lock of a job can be left out. */
+static const char work_settings[] = "SET lock_timeout = '500ms'";
+
 static void
 pg_close(weir_store *base)
 {
@@ -564,10 +567,10 @@ open_store(weir_store **out, const char *url, const weir_store_options *options,
 	store->base.read_only = options->read_only;
 	store->busy_ns =
 		options->busy_ns > 0 ? options->busy_ns : WEIR_STORE_BUSY_NS;
-	weir__pg_conn_init(&store->work, store, "work");
-	weir__pg_conn_init(&store->insert, store, "insert");
-	weir__pg_conn_init(&store->admin, store, "admin");
-	weir__pg_conn_init(&store->upkeep, store, "upkeep");
+	weir__pg_conn_init(&store->work, store, "work", work_settings);
+	weir__pg_conn_init(&store->insert, store, "insert", NULL);
+	weir__pg_conn_init(&store->admin, store, "admin", NULL);
+	weir__pg_conn_init(&store->upkeep, store, "upkeep", NULL);
 	status = open_all(store, url, of_any_version ? NULL : options, reterr);
 	if (status != WEIR_OK) {
 		pg_close(&store->base);

@@ -120,7 +120,8 @@ struct weir_pg;
 struct pg_link {
 	/* fixed at creation */
 	struct weir_pg *store;
-	const char *what; /* "work", for application_name */
+	const char *what;     /* "work", for application_name */
+	const char *settings; /* what it SETs beyond all others, or NULL */
 
 	struct weir_mutex mu;
 
@@ -133,6 +134,8 @@ struct pg_link {
 	size_t sent, sent_count; /* statements; all */
 	bool send_failed;
 	bool lost; /* the last sync did not get its answer */
+	/* Somebody else keeps jobs of ours locked; ask before that. */
+	int64_t locked_until_ns;
 };
 
 struct weir_pg {
@@ -167,7 +170,7 @@ weir__pg_of(weir_store *store)
 }
 
 void weir__pg_conn_init(struct pg_link *conn, struct weir_pg *store,
-			const char *what);
+			const char *what, const char *settings);
 void weir__pg_conn_fini(struct pg_link *conn);
 
 /*

@@ -12,6 +12,11 @@
  * The lock is the weakest that there is, and does not wait for beats.  A
  * client's id is never used twice, so a row that is missing stays missing.
  *
+ * A job that somebody else has locked, in a transaction that he leaves open,
+ * must not keep the others from ending, nor us from showing that we live: the
+ * connection waits for a lock for half a second only, what is locked is BUSY,
+ * and is told again later.
+ *
  * If the connection is lost before the answer, nobody knows what has become of
  * it: then we are as good as dead.  Enlisting again gives back what we have.
  *
@@ -81,6 +86,9 @@ static void send_owner(struct pg_turn *t) WEIR_REQUIRES(t->conn->mu);
 static size_t send_cancels(struct pg_turn *t) WEIR_REQUIRES(t->conn->mu);
 static weir_status visit(struct pg_turn *t, weir_error *reterr)
 	WEIR_REQUIRES(t->conn->mu);
+static weir_status visit_until_taken(struct pg_turn *t, bool *ret_lost,
+				     weir_error *reterr)
+	WEIR_REQUIRES(t->conn->mu);
 
 static void
 send_owner(struct pg_turn *t)
@@ -147,6 +155,34 @@ read_all(struct pg_turn *t, weir_error *reterr)
 	return WEIR_OK;
 }
 
+/* It was refused; is there another way to say it?  *ret_lost: nobody knows. */
+static weir_status
+visit_until_taken(struct pg_turn *t, bool *ret_lost, weir_error *reterr)
+{
+	weir_status status;
+
+	if (weir_now_ns() < t->conn->locked_until_ns)
+		(void)weir__pg_finish_leave_locked(t);
+	status = visit(t, reterr);
+	*ret_lost = t->conn->lost;
+	/* A job that does not hold its key may end, but not with the key. */
+	if (status != WEIR_OK && !*ret_lost && weir__pg_is_clash(reterr)) {
+		t->gives_keys_up = true;
+		status = visit(t, reterr);
+		*ret_lost = t->conn->lost;
+	}
+	if (status == WEIR_SYSTEM && !*ret_lost && weir__pg_finish_mend(t)) {
+		status = visit(t, reterr);
+		*ret_lost = t->conn->lost;
+	}
+	if (status == WEIR_BUSY && !*ret_lost &&
+	    weir__pg_finish_leave_locked(t)) {
+		status = visit(t, reterr);
+		*ret_lost = t->conn->lost;
+	}
+	return status;
+}
+
 static weir_status
 run(struct pg_turn *t, weir_error *reterr)
 {
@@ -154,18 +190,7 @@ run(struct pg_turn *t, weir_error *reterr)
 	bool lost;
 
 	weir__mutex_lock(&t->conn->mu);
-	status = visit(t, reterr);
-	lost = t->conn->lost;
-	/* A job that does not hold its key may end, but not with the key. */
-	if (status != WEIR_OK && !lost && weir__pg_is_clash(reterr)) {
-		t->gives_keys_up = true;
-		status = visit(t, reterr);
-		lost = t->conn->lost;
-	}
-	if (status == WEIR_SYSTEM && !lost && weir__pg_finish_mend(t)) {
-		status = visit(t, reterr);
-		lost = t->conn->lost;
-	}
+	status = visit_until_taken(t, &lost, reterr);
 	weir__mutex_unlock(&t->conn->mu);
 	if (status != WEIR_OK)
 		return lost ? weir__pg_all_stale(t->turn, reterr,

@@ -64,6 +64,7 @@ struct pg_ending {
 	bool is_twin; /* another outcome of this claim came before it */
 	bool is_simple;
 	bool is_quoted; /* its output is no JSON to the database */
+	bool is_locked; /* by somebody else: it is left out */
 };
 
 /* What was sent, by its place in the pipeline. */
@@ -97,7 +98,7 @@ struct pg_turn {
 
 	/* finish.c */
 	struct pg_ending *endings;
-	size_t simple_count, other_count; /* but for twins */
+	size_t simple_count, other_count; /* of those that are sent */
 	bool puts_away;                   /* some of the others are completed */
 	bool gives_keys_up; /* what does not hold its unique key */
 
@@ -140,6 +141,9 @@ void weir__pg_finish_send(struct pg_turn *t) WEIR_REQUIRES(t->conn->mu);
 void weir__pg_finish_read(struct pg_turn *t);
 /* It was refused: for an output?  True: so it was, and will not be again. */
 bool weir__pg_finish_mend(struct pg_turn *t) WEIR_REQUIRES(t->conn->mu);
+/* Leave out what somebody else has locked, which is BUSY then.  True: there was
+ * some. */
+bool weir__pg_finish_leave_locked(struct pg_turn *t) WEIR_REQUIRES(t->conn->mu);
 
 /* Completed, and there is nothing to say about it? */
 bool weir__pg_finish_is_simple(const struct weir_finish *finish);

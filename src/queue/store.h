@@ -141,6 +141,7 @@ struct weir_turn {
 	 * The store may keep claims to itself for a moment, and write them with
 	 * what has become of them.  Until then a finish comes back as BUSY:
 	 * nothing was written, and it is to be given again with every turn.
+	 * So does one of a job that somebody else has locked.
 	 */
 	bool may_hold;
 
