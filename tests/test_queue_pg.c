@@ -36,8 +36,7 @@ open_one(void)
 		SKIP("there is no WEIR_TEST_PG; see tests/with-postgres");
 	snprintf(schema, sizeof(schema), "t_%d", (int)getpid());
 	/* Who does not say may_hold in a turn is not held to it. */
-	snprintf(url, sizeof(url), "postgres:%s schema=%s hold=on", conninfo,
-		 schema);
+	snprintf(url, sizeof(url), "postgres:%s schema=%s", conninfo, schema);
 	return open_url(true);
 }
 

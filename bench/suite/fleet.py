@@ -56,7 +56,7 @@ class Peers:
         url = self.cluster.url()
         if name == RIVER:
             return [self.river, verb, url, str(number), *more]
-        return [self.weir, verb, url + "?hold=on", str(number), *more]
+        return [self.weir, verb, url, str(number), *more]
 
 
 def empty(cluster):

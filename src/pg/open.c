@@ -184,7 +184,7 @@ set_ours(struct weir_pg *store, const char *word, size_t word_len,
 		return set_choice(&store->leaves_foreign, value, len, "rescue",
 				  "leave", reterr);
 	if (is_text(word, word_len, "hold"))
-		return set_choice(&store->may_hold, value, len, "off", "on",
+		return set_choice(&store->never_holds, value, len, "on", "off",
 				  reterr);
 	*ret_is = false;
 	return WEIR_OK;

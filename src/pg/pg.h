@@ -150,7 +150,7 @@ struct weir_pg {
 	int64_t busy_ns;
 	bool never_leads;    /* leader=off */
 	bool leaves_foreign; /* foreign=leave */
-	bool may_hold;       /* hold=on */
+	bool never_holds;    /* hold=off */
 	struct pg_link work, insert, admin, upkeep;
 	struct pg_holds *holds;       /* hold.c */
 	struct pg_listener *listener; /* listen.c */
