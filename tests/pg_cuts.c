@@ -8,6 +8,7 @@
 #include "pg_cuts.h"
 
 #include "base/rng.h"
+#include "pg/hold.h"
 
 #include <poll.h>
 #include <signal.h>
@@ -197,7 +198,10 @@ wait_for_quiet(struct bench *b)
 static void
 wipe(struct bench *b)
 {
+	/* What is held cannot be deleted. */
+	weir__pg_holds_drop(weir__pg_of(b->via), b->owner.id);
 	(void)cuts_ask(b, "DELETE FROM river_job; DELETE FROM weir_suspect;"
+			  "DELETE FROM weir_hold;"
 			  "DELETE FROM weir_client; DELETE FROM weir_schedule;"
 			  "DELETE FROM weir_queue; DELETE FROM effect;"
 			  "UPDATE river_queue SET paused_at = NULL");
@@ -216,6 +220,8 @@ link_of(struct bench *b)
 		return &pg->work;
 	if (strcmp(cuts_verb->link, "insert") == 0)
 		return &pg->insert;
+	if (strcmp(cuts_verb->link, "hold") == 0)
+		return &pg->holds->all[0].conn;
 	return &pg->admin;
 }
 
