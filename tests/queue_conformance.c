@@ -142,6 +142,13 @@ queue_join(weir_store *store)
 	return keep_handle(queue_stores.join(store));
 }
 
+void
+queue_need_bells(void)
+{
+	if (queue_stores.polls && queue_stores.polls())
+		SKIP("it asks, and hears no bells");
+}
+
 weir_store *
 queue_reopen(void)
 {

@@ -33,6 +33,8 @@
  *              two of them say the same?  NULL: bytes are kept.
  * bell_ms      how long a bell, or word of a cancel, may take; 0: it is there
  *              when the call that rings it returns.
+ * polls        NULL, or whether the handles of this run hear no bells, and ask
+ *              instead; tests of bells are left out then.
  * never_alone  nobody can work it alone; tests of that are left out.
  *
  * All with queue_clock() as their clock.
@@ -46,6 +48,7 @@ struct queue_stores {
 	unsigned jobs, stride;
 	bool (*same_json)(const char *a, const char *b);
 	int bell_ms;
+	bool (*polls)(void);
 	bool never_alone;
 };
 
@@ -109,6 +112,8 @@ weir_store *queue_join(weir_store *store);
 void queue_close(weir_store *store);
 
 /* Close all handles and open it again; the test ends here if it cannot be. */
+/* What follows is about bells. */
+void queue_need_bells(void);
 weir_store *queue_reopen(void);
 
 /* A draft with the defaults of an insert: queue "default", args {}. */

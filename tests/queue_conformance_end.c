@@ -246,6 +246,7 @@ STORE_TEST(cancels, of_running_jobs_are_told_to_each_owner_once)
 	struct weir_turn theirs = {.owner = you, .cancels = &yours};
 	int64_t id = claim->row.id;
 
+	queue_need_bells();
 	/* As every work does: who listens hears of cancels. */
 	REQUIRE(store->ops->wake_fd(store) >= 0);
 	REQUIRE(other->ops->wake_fd(other) >= 0);

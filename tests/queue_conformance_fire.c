@@ -318,6 +318,7 @@ STORE_TEST(schedules, ring_the_bells)
 	int fd = store->ops->wake_fd(store);
 	int64_t next_ms;
 
+	queue_need_bells();
 	put_kind(store, "often", "@every 60s", "work");
 	queue_quieten(store, fd);
 	CHECK_EQ_INT(fire(store, 9, &next_ms), 0);

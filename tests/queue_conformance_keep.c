@@ -605,6 +605,7 @@ STORE_TEST(bells, ring_when_somebody_has_made_jobs_available)
 	weir_error error = {0};
 	int64_t id;
 
+	queue_need_bells();
 	REQUIRE(fd >= 0);
 	queue_quieten(store, fd);
 	id = queue_put(other, "work");
@@ -636,6 +637,7 @@ STORE_TEST(bells, ring_when_jobs_come_back)
 	int fd = store->ops->wake_fd(store);
 	int64_t id = queue_start(other, you, "work")->row.id;
 
+	queue_need_bells();
 	queue_quieten(store, fd);
 	queue_leave(other, you);
 	CHECK(heard(store, fd));
@@ -657,6 +659,7 @@ STORE_TEST(bells, ring_when_somebody_wants_a_running_job_cancelled)
 	int fd = store->ops->wake_fd(store);
 	int64_t id = queue_start(store, me, "work")->row.id;
 
+	queue_need_bells();
 	queue_quieten(store, fd);
 	queue_change(other, WEIR_JOB_CANCEL, id);
 	CHECK(heard(store, fd));
@@ -670,6 +673,7 @@ STORE_TEST(bells, are_quiet_while_jobs_only_end)
 	weir_error error = {0};
 	struct weir_batch *batch;
 
+	queue_need_bells();
 	for (int i = 0; i < 3; i++)
 		queue_put(store, "work");
 	queue_quieten(store, fd);
@@ -692,6 +696,7 @@ STORE_TEST(bells, all_ring_when_they_are_told_to)
 	int mine = store->ops->wake_fd(store);
 	int theirs = other->ops->wake_fd(other);
 
+	queue_need_bells();
 	queue_quieten(store, mine);
 	queue_quieten(other, theirs);
 	store->ops->wake(store);

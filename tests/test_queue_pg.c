@@ -1,7 +1,9 @@
 /*
  * The PostgreSQL store does what every store must do.
  *
- * Each test has a schema of its own in the database of with-postgres.
+ * Each test has a schema of its own in the database of with-postgres.  Beside
+ * with-pgbouncer the store is used through that, and what is done by hand is
+ * not.
  */
 #include "pg/pg.h"
 #include "queue_conformance.h"
@@ -31,12 +33,14 @@ static weir_store *
 open_one(void)
 {
 	const char *conninfo = getenv("WEIR_TEST_PG");
+	const char *via = getenv("WEIR_TEST_PG_VIA");
 
 	if (!conninfo)
 		SKIP("there is no WEIR_TEST_PG; see tests/with-postgres");
 	snprintf(schema, sizeof(schema), "t_%d", (int)getpid());
 	/* Who does not say may_hold in a turn is not held to it. */
-	snprintf(url, sizeof(url), "postgres:%s schema=%s", conninfo, schema);
+	snprintf(url, sizeof(url), "postgres:%s schema=%s%s",
+		 via ? via : conninfo, schema, via ? " listen=off" : "");
 	return open_url(true);
 }
 
@@ -108,6 +112,12 @@ same_json(const char *a, const char *b)
 	return same;
 }
 
+static bool
+polls(void)
+{
+	return getenv("WEIR_TEST_PG_VIA") != NULL;
+}
+
 const struct queue_stores queue_stores = {
 	.name = "postgres",
 	.open = open_one,
@@ -118,5 +128,6 @@ const struct queue_stores queue_stores = {
 	.stride = UNDER_TSAN ? 64 : 16,
 	.same_json = same_json,
 	.bell_ms = 5000,
+	.polls = polls,
 	.never_alone = true,
 };

@@ -8,12 +8,13 @@
 #include "cli/store.h"
 
 #include "base/quote.h"
+#include "cli/queue_open.h"
 #include "pg/admin.h"
 
 #include <weir/fleet.h>
 
 #include <errno.h>
-#include <stdio.h>
+#include <string.h>
 
 weir_status
 weir__cli_store_open(weir_store **out, const weir_store_options *options,
@@ -51,18 +52,28 @@ try_tool(struct weir_cli *cli, const struct weir_pg_target *to,
 	weir__buf_fini(&line);
 }
 
+/* The same url for a pooler that keeps no sessions. */
 static void
-try_pooler(struct weir_cli *cli, const struct weir_pg_target *to)
+try_pooled(struct weir_cli *cli, const char *db)
 {
-	struct weir_pg_target admin = *to;
+	struct weir_buf url = {0}, line = {0};
+	struct queue_shown shown;
 
-	snprintf(admin.database, sizeof(admin.database), "pgbouncer");
-	try_tool(cli, &admin, "psql", true, " -c 'SHOW DATABASES'");
+	weir__buf_puts(&url, weir__queue_shown(&shown, db));
+	if (strstr(db, "://"))
+		weir__buf_putc(&url, strchr(db, '?') ? '&' : '?');
+	else
+		weir__buf_putc(&url, ' ');
+	weir__buf_puts(&url, "listen=off");
+	weir__quote_word(&line, weir__buf_str(&url));
+	weir__cli_try(cli, "weir db --db %s", weir__buf_str(&line));
+	weir__buf_fini(&url);
+	weir__buf_fini(&line);
 }
 
 static void
-try_system(struct weir_cli *cli, const struct weir_pg_target *to,
-	   const weir_error *error)
+try_system(struct weir_cli *cli, const char *db,
+	   const struct weir_pg_target *to, const weir_error *error)
 {
 	switch (error->native) {
 	case ECONNREFUSED:
@@ -81,9 +92,8 @@ try_system(struct weir_cli *cli, const struct weir_pg_target *to,
 			 " -c 'SELECT pg_is_in_recovery()'");
 		break;
 	default:
-		/* A pooler that keeps no sessions. */
 		if (strncmp(error->message, "prepared statement", 18) == 0)
-			try_pooler(cli, to);
+			try_pooled(cli, db);
 		break;
 	}
 }
@@ -121,7 +131,7 @@ weir__cli_fleet_try(struct weir_cli *cli, const char *db, const char *shown,
 			 " -c 'SELECT pid, query FROM pg_stat_activity'");
 		break;
 	case WEIR_SYSTEM:
-		try_system(cli, &to, error);
+		try_system(cli, db, &to, error);
 		break;
 	case WEIR_OK:
 	case WEIR_CLOSED:

@@ -33,10 +33,14 @@ static weir_status lost(struct pg_link *conn, weir_error *reterr)
 	WEIR_REQUIRES(conn->mu);
 static void forget_prepared(struct pg_link *conn) WEIR_REQUIRES(conn->mu);
 static void notice_end(struct pg_link *conn) WEIR_REQUIRES(conn->mu);
+static void send_settings(struct pg_link *conn) WEIR_REQUIRES(conn->mu);
+static bool send_statement(struct pg_link *conn, const struct pg_sql *sql,
+			   const struct pg_params *p, const char *const *values,
+			   const int *formats) WEIR_REQUIRES(conn->mu);
 
 void
 weir__pg_conn_init(struct pg_link *conn, struct weir_pg *store,
-		   const char *what, const char *settings)
+		   const char *what, const struct pg_setting *settings)
 {
 	*conn = (struct pg_link){
 		.store = store, .what = what, .settings = settings};
@@ -152,29 +156,30 @@ ignore_notice(void *user, const char *message)
 	(void)message;
 }
 
-/*
- * What holds for all our sessions.  Plans: the statements know their index,
- * and a planner without fresh statistics must not think otherwise.  What it may
- * not choose it prices so high that it would compile such a plan first, which
- * takes longer than to run it.
- */
-#define SET_UP                                                  \
-	"SET client_encoding = 'UTF8';"                         \
-	"SET timezone = 'UTC';"                                 \
-	"SET default_transaction_isolation = 'read committed';" \
-	"SET enable_seqscan = off;"                             \
-	"SET enable_bitmapscan = off;"                          \
-	"SET plan_cache_mode = force_generic_plan;"             \
-	"SET jit = off;"                                        \
-	"SET idle_in_transaction_session_timeout = '30s';"      \
-	"SET lock_timeout = '10s'"
-static const char set_up[] = SET_UP;
-/* A session that cannot write, whatever we do. */
-static const char set_up_read_only[] =
-	SET_UP ";SET default_transaction_read_only = on";
+/* Once for all.  Not where the session is somebody else's in a moment. */
+static bool
+set_up(PGconn *pg, struct weir_pg *store, const struct pg_setting *more,
+       weir_error *reterr)
+{
+	struct weir_buf text = {0};
+	PGresult *result;
+	bool ok;
+
+	if (store->is_pooled)
+		return true;
+	weir__pg_put_session(&text, store, more);
+	result = text.failed ? NULL : PQexec(pg, weir__buf_str(&text));
+	ok = PQresultStatus(result) == PGRES_COMMAND_OK;
+	if (!ok)
+		(void)weir__pg_failed(pg, result, reterr);
+	PQclear(result);
+	weir__buf_fini(&text);
+	return ok;
+}
 
 PGconn *
-weir__pg_connect(struct weir_pg *store, const char *what, weir_error *reterr)
+weir__pg_connect(struct weir_pg *store, const char *what,
+		 const struct pg_setting *more, weir_error *reterr)
 {
 	char name[32];
 	/* What is behind wins, and dbname may be a whole conninfo. */
@@ -185,10 +190,11 @@ weir__pg_connect(struct weir_pg *store, const char *what, weir_error *reterr)
 				    "keepalives_count",
 				    "tcp_user_timeout",
 				    "dbname",
+				    "client_encoding",
 				    NULL};
 	const char *const values[] = {
-		name, "10", "5", "5", "3", "15000", store->conninfo, NULL};
-	PGresult *result;
+		name,   "10", "5", "5", "3", "15000", store->conninfo,
+		"UTF8", NULL};
 	PGconn *pg;
 
 	snprintf(name, sizeof(name), "weir %s", what);
@@ -200,14 +206,10 @@ weir__pg_connect(struct weir_pg *store, const char *what, weir_error *reterr)
 		return NULL;
 	}
 	(void)PQsetNoticeProcessor(pg, ignore_notice, NULL);
-	result = PQexec(pg, store->base.read_only ? set_up_read_only : set_up);
-	if (PQresultStatus(result) != PGRES_COMMAND_OK) {
-		(void)weir__pg_failed(pg, result, reterr);
-		PQfinish(pg);
-		pg = NULL;
-	}
-	PQclear(result);
-	return pg;
+	if (set_up(pg, store, more, reterr))
+		return pg;
+	PQfinish(pg);
+	return NULL;
 }
 
 /*
@@ -236,17 +238,16 @@ weir__pg_ready(struct pg_link *conn, weir_error *reterr)
 		weir__pg_disconnect(conn);
 	if (conn->pg)
 		return WEIR_OK;
-	conn->pg = weir__pg_connect(conn->store, conn->what, reterr);
+	conn->pg = weir__pg_connect(conn->store, conn->what, conn->settings,
+				    reterr);
 	if (!conn->pg)
 		return reterr->status;
-	if (PQsetnonblocking(conn->pg, 1) != 0 ||
-	    PQenterPipelineMode(conn->pg) != 1) {
-		(void)weir__pg_failed(conn->pg, NULL, reterr);
-		weir__pg_disconnect(conn);
-		return reterr->status;
-	}
-	return conn->settings ? weir__pg_run(conn, conn->settings, reterr)
-			      : WEIR_OK;
+	if (PQsetnonblocking(conn->pg, 1) == 0 &&
+	    PQenterPipelineMode(conn->pg) == 1)
+		return WEIR_OK;
+	(void)weir__pg_failed(conn->pg, NULL, reterr);
+	weir__pg_disconnect(conn);
+	return reterr->status;
 }
 
 bool
@@ -298,6 +299,43 @@ prepare(struct pg_link *conn, const struct pg_sql *sql,
 	return true;
 }
 
+/* Where nothing lasts: what a transaction begins with, unless it goes on. */
+static void
+send_settings(struct pg_link *conn)
+{
+	struct weir_buf text = {0};
+
+	if (!conn->store->is_pooled || conn->sent_count > 0 ||
+	    PQtransactionStatus(conn->pg) != PQTRANS_IDLE)
+		return;
+	weir__pg_put_session(&text, conn->store, conn->settings);
+	if (text.failed || PQsendQueryParams(conn->pg, weir__buf_str(&text), 0,
+					     NULL, NULL, NULL, NULL, 1) != 1)
+		conn->send_failed = true;
+	else
+		note_sent(conn, true);
+	weir__buf_fini(&text);
+}
+
+/* The statement itself, prepared where that lasts. */
+static bool
+send_statement(struct pg_link *conn, const struct pg_sql *sql,
+	       const struct pg_params *p, const char *const *values,
+	       const int *formats)
+{
+	struct weir_buf text = {0};
+	bool ok;
+
+	if (!conn->store->is_pooled)
+		return PQsendQueryPrepared(conn->pg, sql->name, p->count,
+					   values, p->lengths, formats, 1) == 1;
+	ok = weir__pg_expand(&text, conn->store, sql->text) &&
+	     PQsendQueryParams(conn->pg, text.data, p->count, p->types, values,
+			       p->lengths, formats, 1) == 1;
+	weir__buf_fini(&text);
+	return ok;
+}
+
 void
 weir__pg_send(struct pg_link *conn, const struct pg_sql *sql,
 	      const struct pg_params *p)
@@ -306,8 +344,10 @@ weir__pg_send(struct pg_link *conn, const struct pg_sql *sql,
 	int formats[PG_PARAMS_MAX];
 
 	weir_assert(!p->in_array && conn->sent < PG_SENT_MAX);
+	send_settings(conn);
 	if (p->bytes.failed ||
-	    (!is_prepared(conn, sql) && !prepare(conn, sql, p)))
+	    (!conn->store->is_pooled && !is_prepared(conn, sql) &&
+	     !prepare(conn, sql, p)))
 		conn->send_failed = true;
 	if (conn->send_failed)
 		return;
@@ -317,8 +357,7 @@ weir__pg_send(struct pg_link *conn, const struct pg_sql *sql,
 		values[i] = p->nulls[i] ? NULL
 					: weir__buf_str(&p->bytes) + p->at[i];
 	}
-	if (PQsendQueryPrepared(conn->pg, sql->name, p->count, values,
-				p->lengths, formats, 1) == 1)
+	if (send_statement(conn, sql, p, values, formats))
 		note_sent(conn, false);
 	else
 		conn->send_failed = true;
@@ -451,7 +490,7 @@ lost(struct pg_link *conn, weir_error *reterr)
 static void
 forget_prepared(struct pg_link *conn)
 {
-	for (size_t i = 0; i < conn->sent_count; i++)
+	for (size_t i = 0; i < conn->sent_count && !conn->store->is_pooled; i++)
 		if (conn->is_preparation[i]) {
 			weir__pg_disconnect(conn);
 			return;

@@ -194,20 +194,23 @@ reindex_send(struct weir_pg *store, struct pg_duties *d, bool is_dropping)
 	return PQsendQuery(d->reindex, text) == 1;
 }
 
+/* It waits for whoever has an old snapshot, and nobody for it. */
+static const struct pg_setting settings[] = {
+	{"statement_timeout", "60s"}, {"lock_timeout", "0"}, {NULL, NULL}};
+
 static void
 reindex_begin(struct weir_pg *store, struct pg_duties *d)
 {
 	char text[sizeof(indexes_text) + sizeof(store->prefix)];
 	weir_error error = {0};
 
-	if (d->reindex)
+	/* It cannot be in a transaction, which could say how long it may take.
+	 */
+	if (d->reindex || store->is_pooled)
 		return;
-	d->reindex = weir__pg_connect(store, "reindex", &error);
+	d->reindex = weir__pg_connect(store, "reindex", settings, &error);
 	if (!d->reindex)
 		return;
-	/* It waits for whoever has an old snapshot, and nobody for it. */
-	PQclear(PQexec(d->reindex, "SET statement_timeout = '60s';"
-				   "SET lock_timeout = 0"));
 	snprintf(text, sizeof(text), indexes_text, store->prefix);
 	d->indexes = PQexec(d->reindex, text);
 	d->index_at = 0;

@@ -17,8 +17,8 @@
 #include <string.h>
 
 /* A process that hangs is not to keep what it holds for long. */
-static const char settings[] =
-	"SET idle_in_transaction_session_timeout = '10s'";
+static const struct pg_setting settings[] = {
+	{"idle_in_transaction_session_timeout", "10s"}, {NULL, NULL}};
 
 static const struct pg_sql rollback_sql = {"hold_rollback", "ROLLBACK"};
 

@@ -21,6 +21,9 @@
  * there is none.  Whoever is behind such a number has to look for itself, and
  * so has who is behind the oldest that is kept.
  *
+ * With listen=off there is nothing to hear, and the same question each second
+ * is all there is.
+ *
  * While there is no connection everybody is rung every two seconds: then they
  * look as often as River's clients do that cannot listen.
  *
@@ -188,7 +191,10 @@ take_answer(struct pg_listener *l, const PGresult *result)
 {
 	if (PQresultStatus(result) != PGRES_TUPLES_OK || PQntuples(result) != 1)
 		return;
-	l->asked_ms = weir__pg_get_ms(result, 0, 1);
+	if (l->store->is_pooled && weir__pg_get_bool(result, 0, 2))
+		note_missed(l);
+	else if (!l->store->is_pooled)
+		l->asked_ms = weir__pg_get_ms(result, 0, 1);
 	if (!weir__pg_get_bool(result, 0, 0) &&
 	    !weir__pg_cursor_is_due(l->store))
 		return;
@@ -272,19 +278,26 @@ prepare_question(struct pg_listener *l)
 }
 
 static bool
-connect_it(struct pg_listener *l)
+listen_to_all(struct pg_listener *l)
 {
 	char prefix[sizeof(l->store->channel_prefix)];
+
+	return read_prefix(l, prefix, sizeof(prefix)) &&
+	       listen_to(l, prefix, "river_insert") &&
+	       listen_to(l, prefix, "river_control") &&
+	       listen_to(l, prefix, "river_leadership") &&
+	       listen_to(l, prefix, "weir_bell") && prepare_question(l);
+}
+
+static bool
+connect_it(struct pg_listener *l)
+{
 	weir_error error = {0};
 
 	l->is_pinged = l->is_settling = false;
-	l->asked_ms = PG_NO_TIME;
-	l->pg = weir__pg_connect(l->store, "listener", &error);
-	if (l->pg && read_prefix(l, prefix, sizeof(prefix)) &&
-	    listen_to(l, prefix, "river_insert") &&
-	    listen_to(l, prefix, "river_control") &&
-	    listen_to(l, prefix, "river_leadership") &&
-	    listen_to(l, prefix, "weir_bell") && prepare_question(l))
+	l->asked_ms = l->store->is_pooled ? 0 : PG_NO_TIME;
+	l->pg = weir__pg_connect(l->store, "listener", NULL, &error);
+	if (l->pg && (l->store->is_pooled || listen_to_all(l)))
 		return true;
 	PQfinish(l->pg);
 	l->pg = NULL;
@@ -323,6 +336,23 @@ tell_settled(struct pg_listener *l, bool heard)
 	weir__mutex_unlock(&l->listen_mu);
 }
 
+static bool
+send_question(struct pg_listener *l, const struct pg_params *p,
+	      const char *const *values, const int *formats)
+{
+	struct weir_buf text = {0};
+	bool ok;
+
+	if (!l->store->is_pooled)
+		return PQsendQueryPrepared(l->pg, "due", 3, values, p->lengths,
+					   formats, 1) == 1;
+	ok = weir__pg_expand(&text, l->store, weir__pg_poll_text) &&
+	     PQsendQueryParams(l->pg, text.data, 3, p->types, values,
+			       p->lengths, formats, 1) == 1;
+	weir__buf_fini(&text);
+	return ok;
+}
+
 /* Has anything come due?  False: it could not be asked. */
 static bool
 ask(struct pg_listener *l)
@@ -339,8 +369,7 @@ ask(struct pg_listener *l)
 			values[i] = p.nulls[i]
 					    ? NULL
 					    : weir__buf_str(&p.bytes) + p.at[i];
-		ok = PQsendQueryPrepared(l->pg, "due", 3, values, p.lengths,
-					 formats, 1) == 1;
+		ok = send_question(l, &p, values, formats);
 	}
 	weir__pg_params_fini(&p);
 	return ok;

@@ -1,10 +1,10 @@
 /*
  * The PostgreSQL store: opening it, closing it, its table of functions.
  *
- * Design.  A url is libpq's, but for `schema`, `leader`, `foreign` and `hold`,
- * which are ours and taken out before libpq sees it.  What libpq then makes of
- * the url is put together again as a conninfo, so that connections are made
- * from one form only.
+ * Design.  A url is libpq's, but for `schema`, `leader`, `foreign`, `hold` and
+ * `listen`, which are ours and taken out before libpq sees it.  What libpq then
+ * makes of the url is put together again as a conninfo, so that connections are
+ * made from one form only.
  *
  * Nothing of a url is told in an error that could be a password: libpq cites
  * what it could not read.
@@ -25,7 +25,8 @@
 #define SERVER_OLDEST 140000
 
 /* Beats go by it too, and what waits for a lock of a job can be left out. */
-static const char work_settings[] = "SET lock_timeout = '500ms'";
+static const struct pg_setting work_settings[] = {{"lock_timeout", "500ms"},
+						  {NULL, NULL}};
 
 static void
 pg_close(weir_store *base)
@@ -185,6 +186,9 @@ set_ours(struct weir_pg *store, const char *word, size_t word_len,
 				  "leave", reterr);
 	if (is_text(word, word_len, "hold"))
 		return set_choice(&store->never_holds, value, len, "on", "off",
+				  reterr);
+	if (is_text(word, word_len, "listen"))
+		return set_choice(&store->is_pooled, value, len, "on", "off",
 				  reterr);
 	*ret_is = false;
 	return WEIR_OK;

@@ -117,11 +117,16 @@ struct pg_sql {
 
 struct weir_pg;
 
+/* session.c: something that is SET; a list of them ends with a NULL. */
+struct pg_setting {
+	const char *name, *value;
+};
+
 struct pg_link {
 	/* fixed at creation */
 	struct weir_pg *store;
-	const char *what;     /* "work", for application_name */
-	const char *settings; /* what it SETs beyond all others, or NULL */
+	const char *what;                  /* "work", for application_name */
+	const struct pg_setting *settings; /* beyond those of all, or NULL */
 
 	struct weir_mutex mu;
 
@@ -151,6 +156,7 @@ struct weir_pg {
 	bool never_leads;    /* leader=off */
 	bool leaves_foreign; /* foreign=leave */
 	bool never_holds;    /* hold=off */
+	bool is_pooled;      /* listen=off: nothing lasts but transactions */
 	struct pg_link work, insert, admin, upkeep;
 	struct pg_holds *holds;       /* hold.c */
 	struct pg_listener *listener; /* listen.c */
@@ -170,7 +176,7 @@ weir__pg_of(weir_store *store)
 }
 
 void weir__pg_conn_init(struct pg_link *conn, struct weir_pg *store,
-			const char *what, const char *settings);
+			const char *what, const struct pg_setting *settings);
 void weir__pg_conn_fini(struct pg_link *conn);
 
 /*
@@ -188,7 +194,13 @@ bool weir__pg_expand(struct weir_buf *buf, const struct weir_pg *store,
 
 /* A connection of the room's kind, blocking, set up; NULL and *reterr. */
 PGconn *weir__pg_connect(struct weir_pg *store, const char *what,
-			 weir_error *reterr);
+			 const struct pg_setting *more, weir_error *reterr);
+/*
+ * session.c: statements that set up a session, or where nothing lasts the one
+ * that sets up a transaction.
+ */
+void weir__pg_put_session(struct weir_buf *buf, const struct weir_pg *store,
+			  const struct pg_setting *more);
 
 /* Queue a statement.  What fails is told by the sync. */
 void weir__pg_send(struct pg_link *conn, const struct pg_sql *sql,

@@ -237,7 +237,9 @@ weir__pg_turn(weir_store *store, struct weir_turn *turn, weir_error *reterr)
 	weir__pg_worked_note(pg, turn);
 	t.missed = turn->cancels &&
 		   !weir__pg_take_cancels(pg, &turn->cancel_seq, turn->cancels);
-	if (turn->may_hold && !pg->never_holds)
+	/* Holds behind a pooler could take all sessions, and then wait for one.
+	 */
+	if (turn->may_hold && !pg->never_holds && !pg->is_pooled)
 		status = weir__pg_hold_turn(&t, reterr);
 	else
 		status = weir__pg_visit(&t, reterr);

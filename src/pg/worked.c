@@ -14,11 +14,15 @@
  * and priority, for times since the last answer.  What was due before then has
  * had its bell, and dead entries that the index is full of are not walked.
  *
+ * Who does not listen (listen=off) asks whether there is anything at all, and
+ * whether anything that runs is to be cancelled.
+ *
  * A row may be seen later than it is due, for its transaction was long; so the
  * times overlap a little.  What is missed for all that, the sweep finds.
  *
  * Locking: worked_mu, a leaf.
  */
+#include "pg/turn.h"
 #include "pg/worked.h"
 
 #include "base/assert.h"
@@ -42,17 +46,24 @@ struct pg_worked {
 	size_t count, cap;
 };
 
-const char weir__pg_due_text[] =
-	"SELECT EXISTS (SELECT 1 FROM unnest($1::text[]) q (name),"
-	" generate_series(1, 4) p (n), (VALUES"
-	" ('available'::@river_job_state), ('scheduled'), ('retryable'))"
-	" s (state), LATERAL (SELECT 1 FROM @river_job j"
-	" WHERE j.state = s.state AND j.queue = q.name"
-	" AND j.priority = p.n::smallint"
-	" AND j.scheduled_at <= coalesce($2::timestamptz, now())"
-	" AND j.scheduled_at > coalesce($3::timestamptz, $2, now())"
-	" - interval '2 seconds' LIMIT 1) x),"
-	" coalesce($2::timestamptz, now())";
+#define DUE                                                               \
+	"SELECT EXISTS (SELECT 1 FROM unnest($1::text[]) q (name),"       \
+	" generate_series(1, 4) p (n), (VALUES"                           \
+	" ('available'::@river_job_state), ('scheduled'), ('retryable'))" \
+	" s (state), LATERAL (SELECT 1 FROM @river_job j"                 \
+	" WHERE j.state = s.state AND j.queue = q.name"                   \
+	" AND j.priority = p.n::smallint"                                 \
+	" AND j.scheduled_at <= coalesce($2::timestamptz, now())"         \
+	" AND j.scheduled_at > coalesce($3::timestamptz, $2, now())"      \
+	" - interval '2 seconds' LIMIT 1) x),"                            \
+	" coalesce($2::timestamptz, now())"
+
+const char weir__pg_due_text[] = DUE;
+
+/* Whoever hears nothing has to ask for that, too. */
+const char weir__pg_poll_text[] =
+	DUE ", EXISTS (SELECT 1 FROM @river_job j WHERE j.state = 'running' "
+	    "AND " PG_IS_CANCELLED("j") ")";
 
 bool
 weir__pg_worked_new(struct weir_pg *store)

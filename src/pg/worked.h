@@ -17,6 +17,8 @@ void weir__pg_worked_note(struct weir_pg *store, const struct weir_turn *turn);
  * is a boolean and the time of it.  False: we work none, so do not ask.
  */
 extern const char weir__pg_due_text[];
+/* The same, and a third one: is something that runs to be cancelled? */
+extern const char weir__pg_poll_text[];
 bool weir__pg_due_put(struct weir_pg *store, struct pg_params *p,
 		      int64_t since_ms);
 
