@@ -67,7 +67,8 @@ enum {
  * By a list of ids and not by a join: a planner that does not know how few they
  * are may walk along the whole table for a join.
  */
-#define CLAIM_AT PG_NEXT_AT("j", NOW)
+/* The time is truncated once, and not for each row. */
+#define CLAIM_AT PG_NEXT_AT_OF("j", "(SELECT " PG_WHOLE_MS(NOW) ")")
 #define CLAIM_BY PG_NEXT_BY("j", "$9")
 #define CLAIMED                                                   \
 	" claimed AS (UPDATE @river_job j SET state = 'running'," \
@@ -118,7 +119,8 @@ static const struct pg_sql suspect_sql = {
 	" LIMIT 1 FOR UPDATE OF j SKIP LOCKED) x LIMIT 1)," CLAIMED
 	" SELECT c.*, false, " TELL "suspect" TELL_END " FROM claimed c"};
 
-#define HOLD_COLUMNS PG_JOB_COLUMNS_WITH("NULL::integer", "NULL::text")
+#define HOLD_COLUMNS \
+	PG_JOB_COLUMNS_WITH("'available'::text", "NULL::integer", "NULL::text")
 /* There are hardly ever any, and then that is known at once. */
 #define IS_INNOCENT                                               \
 	"(NOT (SELECT EXISTS (SELECT 1 FROM @weir_suspect WHERE"  \
@@ -139,8 +141,9 @@ static const struct pg_sql hold_sql = {
 	" LEFT JOIN @weir_queue f ON f.name = w.queue"
 	" WHERE EXISTS (SELECT 1 FROM @weir_client WHERE id = $3)"
 	" AND NOT EXISTS (SELECT 1 FROM @river_queue q"
-	" WHERE q.name = w.queue AND q.paused_at IS NOT NULL)),"
-	" held AS MATERIALIZED (SELECT x.*, w.finished FROM w, LATERAL ("
+	" WHERE q.name = w.queue AND q.paused_at IS NOT NULL))"
+	" SELECT held.*, x.suspects FROM " SUSPECTS
+	" LEFT JOIN LATERAL (SELECT z.*, w.finished FROM w, LATERAL ("
 	"SELECT y.* FROM (VALUES (1::smallint, w.from1),"
 	" (2::smallint, w.from2), (3::smallint, w.from3),"
 	" (4::smallint, w.from4)) p (priority, first), LATERAL ("
@@ -151,8 +154,8 @@ static const struct pg_sql hold_sql = {
 	" AND " KIND_FITS " AND j.unique_key IS NULL"
 	" AND j.kind <> ALL ($8::text[]) AND " IS_INNOCENT
 	" ORDER BY j.scheduled_at, j.id"
-	" LIMIT w.most FOR UPDATE OF j SKIP LOCKED) y LIMIT w.most) x)"
-	" SELECT held.*, x.suspects FROM " SUSPECTS " LEFT JOIN held ON true"};
+	" LIMIT w.most FOR UPDATE OF j SKIP LOCKED) y LIMIT w.most) z) held"
+	" ON true"};
 
 /*
  * What may not be held: kinds ($13) that take long, and what is unique; as far

@@ -53,7 +53,10 @@ weir__pg_note_send(struct pg_turn *t)
 	const struct pg_note *note = t->note;
 	const weir_job_row *rows = note->gathered->rows + note->first;
 	struct pg_params *p = &t->p;
+	bool is_first = true; /* none of them was attempted before */
 
+	for (size_t i = 0; i < note->count && is_first; i++)
+		is_first = rows[i].attempt == 1;
 	weir__pg_begin(p);
 	weir__pg_int8(p, t->turn->owner->id);
 	weir__pg_int8(p, note->number);
@@ -62,8 +65,8 @@ weir__pg_note_send(struct pg_turn *t)
 	for (size_t i = 0; i < note->count; i++)
 		weir__pg_int8(p, rows[i].id);
 	weir__pg_array_end(p);
-	weir__pg_array_begin(p, PG_INT2, note->count);
-	for (size_t i = 0; i < note->count; i++)
+	weir__pg_array_begin(p, PG_INT2, is_first ? 0 : note->count);
+	for (size_t i = 0; i < note->count && !is_first; i++)
 		weir__pg_int2(p, (int)rows[i].attempt - 1);
 	weir__pg_array_end(p);
 	weir__pg_bool(p,

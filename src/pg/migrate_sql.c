@@ -270,8 +270,9 @@ static const char river_7_back[] =
 /*
  * weir_client    since is when that process was started, as machine tells.
  * weir_hold      what a client has locked and not written; attempts are those
- *                before.  If the server crashes it is gone, and so is all that
- *                was held.
+ *                before, or none if all of them are 0.  Neither is worth being
+ *                compressed for the moment that it lives.  If the server crashes
+ *                it is gone, and so is all that was held.
  * weir_queue     finished is a weir_finished_policy that is not "keep".
  * weir_schedule  next_at is NULL if it does not fire again; the columns from
  *                queue on are as those of river_job.
@@ -292,6 +293,8 @@ static const char weir_1[] =
 	" ids bigint[] NOT NULL,"
 	" attempts smallint[] NOT NULL,"
 	" PRIMARY KEY (client, number));"
+	"ALTER TABLE @weir_hold ALTER ids SET STORAGE EXTERNAL,"
+	" ALTER attempts SET STORAGE EXTERNAL;"
 	"CREATE TABLE @weir_suspect ("
 	" job bigint PRIMARY KEY,"
 	" crashes integer NOT NULL);"

@@ -33,9 +33,10 @@
 		       "," PG_CANCEL_KEY "," PG_TIMEOUT_KEY                 \
 		       "}'::text[], '{}') END")
 
-/* With what stands for the crashes, and for who has attempted it last. */
-#define PG_JOB_COLUMNS_WITH(crashes, by)                                     \
-	"j.id, j.state::text, j.priority, j.attempt, j.max_attempts,"        \
+/* With what stands for the state, the crashes, and who has attempted it last.
+ */
+#define PG_JOB_COLUMNS_WITH(state, crashes, by)                              \
+	"j.id, " state ", j.priority, j.attempt, j.max_attempts,"            \
 	" " crashes ", j.created_at, j.scheduled_at, j.attempted_at,"        \
 	" j.finalized_at, " PG_COLUMN_CANCEL ", " PG_COLUMN_TIMEOUT ","      \
 	" j.queue, j.kind, " by ", " PG_COLUMN_METADATA ","                  \
@@ -50,7 +51,8 @@
 	"regexp_replace("                                 \
 	"j.attempted_by[array_upper(j.attempted_by, 1)]," \
 	" '#[0-9]+$', '')"
-#define PG_JOB_COLUMNS PG_JOB_COLUMNS_WITH(PG_COLUMN_CRASHES, PG_COLUMN_BY)
+#define PG_JOB_COLUMNS \
+	PG_JOB_COLUMNS_WITH("j.state::text", PG_COLUMN_CRASHES, PG_COLUMN_BY)
 
 /* Of a job j: who has attempted it last; does somebody want it cancelled? */
 #define PG_ROW_LAST_BY      "j.attempted_by[array_upper(j.attempted_by, 1)]"

@@ -52,10 +52,12 @@ void weir__pg_channel(struct pg_params *p, const struct weir_pg *store);
 	"array_upper(" j ".attempted_by, 1) - 98 :] END, " by ")"
 
 /* When j is attempted, if the database's time is that. */
-#define PG_NEXT_AT(j, time)                               \
-	"greatest(date_trunc('milliseconds', " time "),"  \
-	" date_trunc('milliseconds', " j ".attempted_at)" \
-	" + interval '1 millisecond')"
+#define PG_WHOLE_MS(time) "date_trunc('milliseconds', " time ")"
+#define PG_NEXT_AT_OF(j, whole)                            \
+	"greatest(" whole                                  \
+	", " PG_WHOLE_MS(j ".attempted_at") " + interval " \
+					    "'1 millisecond')"
+#define PG_NEXT_AT(j, time) PG_NEXT_AT_OF(j, PG_WHOLE_MS(time))
 
 /* A finish on its way, in the order of ids. */
 struct pg_ending {

@@ -214,7 +214,7 @@ static const struct pg_sql noted_sql = {
 	"WITH me AS MATERIALIZED (SELECT id, name FROM @weir_client"
 	" WHERE id = $1 AND beat = $2),"
 	" same AS MATERIALIZED (SELECT e.number, e.at, e.id, e.attempt FROM ("
-	"SELECT h.number, h.at, u.id, u.attempt FROM me"
+	"SELECT h.number, h.at, u.id, coalesce(u.attempt, 0) AS attempt FROM me"
 	" JOIN @weir_hold h ON h.client = me.id,"
 	" unnest(h.ids, h.attempts) AS u(id, attempt)) e"
 	" WHERE EXISTS (" WAS_SAME " OFFSET 0)),"
