@@ -8,6 +8,8 @@
  * JOBS are inserted, the snapshot is taken, they are deleted (which is what
  * becomes of completed jobs in a queue that drops them), and then new ones are
  * claimed, a hundred at a time; and at last one at a time, each as it comes.
+ * As a work does it: a store may hold what it claims, and each batch is ended
+ * before the next is wanted, which is not in the time.
  *
  * Locking.  None.
  */
@@ -16,6 +18,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define MOST 100
 
 static PGconn *
 by_hand(void)
@@ -52,27 +56,56 @@ put(PGconn *pg, unsigned long count)
 	run(pg, sql);
 }
 
+static void
+make_turn(weir_store *store, struct weir_turn *turn)
+{
+	weir_error error = {0};
+
+	if (store->ops->turn(store, turn, &error) == WEIR_OK)
+		return;
+	fprintf(stderr, "pg_dead: %s\n", error.message);
+	exit(1);
+}
+
+static void
+end_all(weir_store *store, struct weir_owner *owner, struct weir_batch *batch)
+{
+	struct weir_finish finishes[MOST] = {{0}};
+	struct weir_finished finished[MOST];
+	struct weir_turn turn = {.owner = owner,
+				 .finishes = finishes,
+				 .finish_count = batch->count,
+				 .finished = finished,
+				 .may_hold = true};
+
+	for (size_t i = 0; i < batch->count; i++)
+		finishes[i] =
+			(struct weir_finish){.claim = &batch->claims[i],
+					     .verdict = WEIR_VERDICT_COMPLETE};
+	make_turn(store, &turn);
+	for (size_t i = turn.finish_count; i-- > 0;)
+		weir__claim_free(finishes[i].claim);
+}
+
 /* One turn; how many it claimed, and in how many ms. */
 static size_t
 claim(weir_store *store, struct weir_owner *owner, uint32_t most,
       double *ret_ms)
 {
 	struct weir_want want = {.queue = "default", .count = most};
-	struct weir_turn turn = {
-		.owner = owner, .wants = &want, .want_count = 1};
-	weir_error error = {0};
+	struct weir_turn turn = {.owner = owner,
+				 .wants = &want,
+				 .want_count = 1,
+				 .may_hold = true};
 	int64_t begin_ns = weir_now_ns();
-	size_t count = 0;
+	size_t count;
 
-	if (store->ops->turn(store, &turn, &error) != WEIR_OK) {
-		fprintf(stderr, "pg_dead: %s\n", error.message);
-		exit(1);
-	}
+	make_turn(store, &turn);
 	*ret_ms = (double)(weir_now_ns() - begin_ns) / 1e6;
-	if (turn.batch)
-		count = turn.batch->count;
-	for (size_t i = count; i-- > 0;)
-		weir__claim_free(&turn.batch->claims[i]);
+	if (!turn.batch)
+		return 0;
+	count = turn.batch->count;
+	end_all(store, owner, turn.batch);
 	return count;
 }
 
@@ -83,7 +116,7 @@ claims(weir_store *store, struct weir_owner *owner, const char *what)
 
 	printf("%s:", what);
 	for (int i = 0; i < 10; i++) {
-		size_t count = claim(store, owner, 100, &ms);
+		size_t count = claim(store, owner, MOST, &ms);
 
 		printf(" %.2f", ms);
 		if (count != 100)
@@ -100,7 +133,7 @@ trickle(weir_store *store, struct weir_owner *owner, PGconn *pg)
 	printf("one at a time:");
 	for (int i = 0; i < 10; i++) {
 		put(pg, 1);
-		printf(" %zu in", claim(store, owner, 100, &ms));
+		printf(" %zu in", claim(store, owner, MOST, &ms));
 		printf(" %.2f", ms);
 	}
 	printf(" ms\n");
@@ -131,7 +164,7 @@ main(int argc, char **argv)
 	run(pg, "DELETE FROM river_job WHERE state = 'available'");
 	put(pg, 1500);
 	claims(store, &owner, "behind them");
-	while (claim(store, &owner, 100, &(double){0}) > 0)
+	while (claim(store, &owner, MOST, &(double){0}) > 0)
 		;
 	trickle(store, &owner, pg);
 	store->ops->close(store);

@@ -4,6 +4,7 @@
  * By the database's clock: a store with the clock of a test has no cursors.
  */
 #include "pg/cursor.h"
+#include "pg/hold.h"
 #include "queue_conformance.h"
 
 #include <poll.h>
@@ -34,23 +35,32 @@ open_slow(void)
 	return store;
 }
 
-/* One that is available since so many seconds. */
+/* One that is available since so many seconds; its key is these. */
 static void
-put(int seconds, int priority)
+put_one(int seconds, int priority, bool is_unique)
 {
 	PGconn *pg = PQconnectdb(getenv("WEIR_TEST_PG"));
-	char sql[256];
+	char sql[320];
 	PGresult *result;
 
 	snprintf(sql, sizeof(sql),
 		 "INSERT INTO t_%d.river_job (args, kind, priority,"
-		 " scheduled_at) VALUES ('{}', 'work', %d,"
-		 " now() - interval '%d s')",
-		 (int)getpid(), priority, seconds);
+		 " scheduled_at, unique_key, unique_states) VALUES ('{}',"
+		 " 'work', %d, now() - interval '%d s',"
+		 " CASE WHEN %s THEN sha256('%d') END,"
+		 " CASE WHEN %s THEN B'11110101' END)",
+		 (int)getpid(), priority, seconds, is_unique ? "true" : "false",
+		 seconds, is_unique ? "true" : "false");
 	result = PQexec(pg, sql);
 	CHECK_STR(PQresultErrorMessage(result), "");
 	PQclear(result);
 	PQfinish(pg);
+}
+
+static void
+put(int seconds, int priority)
+{
+	put_one(seconds, priority, false);
 }
 
 static size_t
@@ -159,5 +169,56 @@ STORE_TEST(cursors, ring_when_a_sweep_is_due)
 	CHECK_EQ_INT(poll(&fd, 1, 10000), 1);
 	CHECK_EQ_INT(claim(slow, 5), 1);
 	(void)close(fd.fd);
+	slow->ops->close(slow);
+}
+
+/* With the next turn, and not a quarter of a second later. */
+static void
+look_for_the_rest(weir_store *store)
+{
+	struct pg_holds *holds = weir__pg_of(store)->holds;
+
+	weir__mutex_lock(&holds->mu);
+	holds->rest_at_ns = 0;
+	weir__mutex_unlock(&holds->mu);
+}
+
+/* So many of which some are held; how many of them have a key. */
+static size_t
+hold(weir_store *store, uint32_t most)
+{
+	struct weir_want want = {.queue = "default", .count = most};
+	struct weir_turn turn = {.owner = &owner,
+				 .wants = &want,
+				 .want_count = 1,
+				 .may_hold = true};
+	weir_error error = {0};
+	size_t keys = 0;
+
+	look_for_the_rest(store);
+	CHECK_EQ_INT(store->ops->turn(store, &turn, &error), WEIR_OK);
+	REQUIRE(turn.batch);
+	CHECK_EQ_INT(turn.batch->count, most);
+	for (size_t i = turn.batch->count; i-- > 0;) {
+		keys += turn.batch->claims[i].row.unique_key != NULL;
+		weir__claim_free(&turn.batch->claims[i]);
+	}
+	return keys;
+}
+
+/* Holds go on past what may not be held, which is not to be forgotten. */
+STORE_TEST(cursors, of_what_may_not_be_held_are_its_own)
+{
+	weir_store *slow = open_slow();
+
+	(void)store;
+	for (int seconds = 200; seconds > 0; seconds--)
+		put(seconds, 1);
+	CHECK_EQ_INT(hold(slow, 32), 0); /* up to 169 s */
+	put_one(180, 1, true);
+	CHECK_EQ_INT(hold(slow, 32), 1); /* up to 138 s */
+	put_one(190, 1, true);           /* behind the cursor of the rest */
+	put_one(150, 1, true);
+	CHECK_EQ_INT(hold(slow, 32), 1);
 	slow->ops->close(slow);
 }

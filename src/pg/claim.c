@@ -55,6 +55,11 @@ enum {
 	" AND NOT EXISTS (SELECT 1 FROM @river_queue q" \
 	" WHERE q.name = w.queue AND q.paused_at IS NOT NULL)),"
 
+/* Each priority, and where it is begun. */
+#define LINES                                                     \
+	"(VALUES (1::smallint, w.from1), (2::smallint, w.from2)," \
+	" (3::smallint, w.from3), (4::smallint, w.from4)) p (priority, first)"
+
 /* $5, $6, $7: any kind; these; or all but these. */
 #define KIND_FITS "($5 OR (j.kind = ANY($6::text[])) <> $7)"
 #define NOW       "coalesce($4::timestamptz, now())"
@@ -94,10 +99,8 @@ static const struct pg_sql claim_sql = {
 	"claim", WANTS_UNLESS
 	"'suspect'" WANTS_END
 	" picked AS MATERIALIZED (SELECT x.id FROM w, LATERAL ("
-	"SELECT y.id FROM (VALUES (1::smallint, w.from1), (2::smallint, "
-	"w.from2),"
-	" (3::smallint, w.from3), (4::smallint, w.from4)) p (priority, first),"
-	" LATERAL (SELECT j.id FROM @river_job j WHERE j.state = 'available'"
+	"SELECT y.id FROM " LINES
+	", LATERAL (SELECT j.id FROM @river_job j WHERE j.state = 'available'"
 	" AND j.queue = w.queue AND j.priority = p.priority AND " IS_DUE
 	" AND j.scheduled_at >= coalesce(p.first, '-infinity') AND " KIND_FITS
 	" AND NOT EXISTS (SELECT 1 FROM @weir_suspect s"
@@ -144,9 +147,7 @@ static const struct pg_sql hold_sql = {
 	" WHERE q.name = w.queue AND q.paused_at IS NOT NULL))"
 	" SELECT held.*, x.suspects FROM " SUSPECTS
 	" LEFT JOIN LATERAL (SELECT z.*, w.finished FROM w, LATERAL ("
-	"SELECT y.* FROM (VALUES (1::smallint, w.from1),"
-	" (2::smallint, w.from2), (3::smallint, w.from3),"
-	" (4::smallint, w.from4)) p (priority, first), LATERAL ("
+	"SELECT y.* FROM " LINES ", LATERAL ("
 	"SELECT " HOLD_COLUMNS ", " CLAIM_AT " FROM @river_job j"
 	" WHERE j.state = 'available' AND j.queue = w.queue"
 	" AND j.priority = p.priority AND " IS_DUE
@@ -158,25 +159,32 @@ static const struct pg_sql hold_sql = {
 	" ON true"};
 
 /*
- * What may not be held: kinds ($13) that take long, and what is unique; as far
- * as it comes before a place in its queue ($10 to $12).
+ * What may not be held: kinds ($17) that take long, and what is unique; as far
+ * as it comes before a place in its queue ($14 to $16).
  */
 static const struct pg_sql rest_sql = {
 	"claim_rest",
 	"WITH w AS MATERIALIZED (SELECT * FROM unnest($1::text[],"
-	" $2::integer[], $10::smallint[], $11::timestamptz[], $12::bigint[])"
-	" AS w(queue, most, priority, due, id)"
+	" $2::integer[], $10::timestamptz[], $11::timestamptz[],"
+	" $12::timestamptz[], $13::timestamptz[], $14::smallint[],"
+	" $15::timestamptz[], $16::bigint[])"
+	" AS w(queue, most, from1, from2, from3, from4, priority, due, id)"
 	" WHERE EXISTS (SELECT 1 FROM @weir_client WHERE id = $3)"
 	" AND NOT $8 AND NOT EXISTS (SELECT 1 FROM @river_queue q"
 	" WHERE q.name = w.queue AND q.paused_at IS NOT NULL)),"
 	" picked AS MATERIALIZED (SELECT x.id FROM w, LATERAL ("
+	"SELECT y.id FROM " LINES ", LATERAL ("
 	"SELECT j.id FROM @river_job j WHERE j.state = 'available'"
-	" AND j.queue = w.queue AND " IS_DUE " AND " KIND_FITS
+	" AND j.queue = w.queue AND j.priority = p.priority AND " IS_DUE
+	" AND j.scheduled_at >= coalesce(p.first, '-infinity') AND " KIND_FITS
+	" AND j.scheduled_at <= CASE WHEN p.priority < w.priority"
+	"  THEN 'infinity' WHEN p.priority = w.priority THEN w.due"
+	"  ELSE '-infinity' END"
 	" AND (j.priority, j.scheduled_at, j.id) < (w.priority, w.due, w.id)"
-	" AND (j.unique_key IS NOT NULL OR j.kind = ANY ($13::text[]))"
+	" AND (j.unique_key IS NOT NULL OR j.kind = ANY ($17::text[]))"
 	" AND NOT EXISTS (SELECT 1 FROM @weir_suspect s"
-	" WHERE s.job = j.id OFFSET 0) " IN_ORDER
-	" LIMIT w.most FOR UPDATE OF j SKIP LOCKED) x)," CLAIMED
+	" WHERE s.job = j.id OFFSET 0) ORDER BY j.scheduled_at, j.id"
+	" LIMIT w.most FOR UPDATE OF j SKIP LOCKED) y LIMIT w.most) x)," CLAIMED
 	" SELECT c.*, false FROM claimed c"};
 
 static bool
@@ -313,7 +321,7 @@ weir__pg_claim_send(struct pg_turn *t)
 {
 	divide(t);
 	weir_assert(t->way == PG_WAY_CLAIM || !t->wants_alone);
-	if (t->way != PG_WAY_REST)
+	if (t->claim_count > 0)
 		weir__pg_cursor_begin(t);
 	for (size_t i = 0; i < t->claim_count; i++) {
 		struct pg_claim_sent *sent = &t->claims[i];
@@ -330,11 +338,10 @@ weir__pg_claim_send(struct pg_turn *t)
 				      t->wants_alone && t->claim_count > 1);
 			weir__pg_text(&t->p, t->owner, strlen(t->owner));
 		}
+		put_cursors(t, sent);
 		if (t->way == PG_WAY_REST) {
 			put_places(t, sent);
 			put_long_kinds(t);
-		} else {
-			put_cursors(t, sent);
 		}
 		sent->result = weir__pg_turn_send(t, sql_of(t, sent));
 	}
@@ -422,6 +429,8 @@ note_cursors(struct pg_turn *t, const struct pg_claim_sent *sent,
 		const struct weir_want *want = &t->turn->wants[sent->first + i];
 		struct pg_got got = {.queue = want->queue, .most = want->count};
 
+		if (t->way == PG_WAY_REST)
+			got.before = &t->before[sent->first + i];
 		for (; at < count && places[at].want == i; at++) {
 			int64_t p = places[at].priority - 1;
 
@@ -472,7 +481,7 @@ gather(struct pg_turn *t, const struct pg_claim_sent *sent, int *policies)
 	}
 	if (ok && !sent->alone) {
 		note_more(t, sent, places, count);
-		if (t->way != PG_WAY_REST && (!holds || t->turn->more))
+		if (!holds || t->turn->more)
 			note_cursors(t, sent, places, count);
 	}
 	if (!sent->alone && PQntuples(result) > 0 &&
@@ -493,7 +502,7 @@ weir__pg_claim_read(struct pg_turn *t, int *policies)
 	weir_assert(t->way != PG_WAY_HOLD || t->claim_count <= 1);
 	for (size_t i = 0; i < t->claim_count && ok; i++)
 		ok = gather(t, &t->claims[i], policies);
-	if (ok && t->claim_count > 0 && t->way != PG_WAY_REST)
+	if (ok && t->claim_count > 0)
 		weir__pg_cursor_end(t, t->gathered->count - before + t->ended);
 	return ok;
 }

@@ -23,6 +23,8 @@
  * told the same each time.
  *
  * A cursor is about jobs of certain kinds.  A turn that wants others sweeps.
+ * What may not be held (hold.h) stays behind where holds have gone on, so
+ * claims of that have cursors of their own.
  *
  * Locking: cursor_mu, a leaf.
  */
@@ -46,17 +48,30 @@ struct cursor {
 	int64_t since_ms[PG_PRIORITIES];
 };
 
-struct pg_cursors {
-	struct weir_mutex cursor_mu;
-
-	/* guarded by cursor_mu */
+/* Those of one way to claim. */
+struct cursors {
 	bool on;
-	int64_t slow_ns;
 	int64_t sweep_at_ns;
 	uint64_t kinds; /* which those are that the cursors are about */
 	struct cursor list[QUEUES_MAX];
 	size_t count;
 };
+
+struct pg_cursors {
+	struct weir_mutex cursor_mu;
+
+	/* guarded by cursor_mu */
+	int64_t slow_ns;
+	struct cursors all, rest;
+};
+
+static struct cursors *
+cursors_of(const struct pg_turn *t)
+{
+	struct pg_cursors *c = t->store->cursors;
+
+	return t->way == PG_WAY_REST ? &c->rest : &c->all;
+}
 
 bool
 weir__pg_cursors_new(struct weir_pg *store)
@@ -78,43 +93,52 @@ weir__pg_cursors_free(struct weir_pg *store)
 	store->cursors = NULL;
 }
 
-/* FNV-1a: whether they are others than before. */
+/* FNV-1a. */
 static uint64_t
-hash_kinds(const struct weir_turn *turn)
+hash_words(uint64_t hash, const char *const *words, size_t count)
 {
-	uint64_t hash = UINT64_C(14695981039346656037) + turn->kinds_left_out;
-
-	for (size_t i = 0; turn->kinds && i < turn->kind_count; i++)
-		for (const char *c = turn->kinds[i];; c++) {
+	for (size_t i = 0; i < count; i++)
+		for (const char *c = words[i];; c++) {
 			hash = (hash ^ (unsigned char)*c) *
 			       UINT64_C(1099511628211);
 			if (!*c)
 				break;
 		}
-	return turn->kinds ? hash : 0;
+	return hash;
+}
+
+/* Are they others than before? */
+static uint64_t
+hash_kinds(const struct pg_turn *t)
+{
+	const struct weir_turn *turn = t->turn;
+	uint64_t hash = UINT64_C(14695981039346656037) + turn->kinds_left_out;
+
+	hash = hash_words(hash, turn->kinds,
+			  turn->kinds ? turn->kind_count : 0);
+	/* And which of them are held is a matter of these. */
+	return hash_words(hash + 1, t->long_kinds, t->long_kind_count);
 }
 
 void
 weir__pg_cursor_begin(struct pg_turn *t)
 {
-	struct pg_cursors *c = t->store->cursors;
-	uint64_t kinds = hash_kinds(t->turn);
+	struct weir_mutex *mu = &t->store->cursors->cursor_mu;
+	struct cursors *c = cursors_of(t);
+	uint64_t kinds = hash_kinds(t);
 
 	t->begun_ns = weir_now_ns();
-	weir__mutex_lock(&c->cursor_mu);
+	weir__mutex_lock(mu);
 	t->sweeps =
 		!c->on || t->begun_ns >= c->sweep_at_ns || kinds != c->kinds;
 	if (t->sweeps)
 		c->count = 0;
 	c->kinds = kinds;
-	weir__mutex_unlock(&c->cursor_mu);
+	weir__mutex_unlock(mu);
 }
 
-static struct cursor *find_locked(struct pg_cursors *c, const char *queue)
-	WEIR_REQUIRES(c->cursor_mu);
-
 static struct cursor *
-find_locked(struct pg_cursors *c, const char *queue)
+find(struct cursors *c, const char *queue)
 {
 	for (size_t i = 0; i < c->count; i++)
 		if (strcmp(c->list[i].queue, queue) == 0)
@@ -133,21 +157,18 @@ weir__pg_cursor_since(const struct pg_turn *t, const char *queue, int priority)
 	if (t->sweeps)
 		return PG_NO_TIME;
 	weir__mutex_lock(&c->cursor_mu);
-	cursor = find_locked(c, queue);
+	cursor = find(cursors_of(t), queue);
 	if (cursor)
 		since_ms = cursor->since_ms[priority];
 	weir__mutex_unlock(&c->cursor_mu);
 	return since_ms;
 }
 
-static struct cursor *make_locked(struct pg_cursors *c, const char *queue)
-	WEIR_REQUIRES(c->cursor_mu);
-
 /* NULL: there are too many, or its name is too long. */
 static struct cursor *
-make_locked(struct pg_cursors *c, const char *queue)
+make(struct cursors *c, const char *queue)
 {
-	struct cursor *cursor = find_locked(c, queue);
+	struct cursor *cursor = find(c, queue);
 	size_t len = strlen(queue);
 
 	if (cursor || c->count == QUEUES_MAX || len >= sizeof(cursor->queue))
@@ -159,34 +180,46 @@ make_locked(struct pg_cursors *c, const char *queue)
 	return cursor;
 }
 
+/* How far it was looked, if nothing was there. */
+static int64_t
+looked_to(const struct pg_got *got, int p, int64_t now_ms)
+{
+	if (!got->before || p + 1 < got->before->priority)
+		return now_ms;
+	return p + 1 == got->before->priority ? got->before->scheduled_at_ms
+					      : INT64_MIN + MARGIN_MS;
+}
+
 void
 weir__pg_cursor_note(struct pg_turn *t, const struct pg_got *got)
 {
 	/* It was begun then, by whichever clock. */
 	int64_t now_ms = weir__store_now_ms(&t->store->base) -
 			 (weir_now_ns() - t->begun_ns) / WEIR_MS;
-	struct pg_cursors *c = t->store->cursors;
+	struct weir_mutex *mu = &t->store->cursors->cursor_mu;
 	bool reached = got->count < got->most;
 	struct cursor *cursor;
 
-	weir__mutex_lock(&c->cursor_mu);
-	cursor = make_locked(c, got->queue);
+	weir__mutex_lock(mu);
+	cursor = make(cursors_of(t), got->queue);
 	/* A priority was looked at if something came of it or behind it. */
 	for (int p = PG_PRIORITIES - 1; cursor && p >= 0; p--) {
-		int64_t since_ms =
-			(got->has[p] ? got->first_ms[p] : now_ms) - MARGIN_MS;
+		int64_t since_ms = (got->has[p] ? got->first_ms[p]
+						: looked_to(got, p, now_ms)) -
+				   MARGIN_MS;
 
 		reached |= got->has[p];
 		if (reached && since_ms > cursor->since_ms[p])
 			cursor->since_ms[p] = since_ms;
 	}
-	weir__mutex_unlock(&c->cursor_mu);
+	weir__mutex_unlock(mu);
 }
 
 void
 weir__pg_cursor_end(struct pg_turn *t, size_t claimed)
 {
-	struct pg_cursors *c = t->store->cursors;
+	struct pg_cursors *both = t->store->cursors;
+	struct cursors *c = cursors_of(t);
 	int64_t now_ns = weir_now_ns(), spent_ns = now_ns - t->begun_ns;
 	int64_t each_ns =
 		(int64_t)(claimed + t->turn->finish_count) * SLOW_EACH_NS;
@@ -196,11 +229,11 @@ weir__pg_cursor_end(struct pg_turn *t, size_t claimed)
 		return;
 	if (pause_ns < SWEEP_NS)
 		pause_ns = SWEEP_NS;
-	weir__mutex_lock(&c->cursor_mu);
-	c->on = spent_ns >= c->slow_ns + (c->slow_ns > 0 ? each_ns : 0);
+	weir__mutex_lock(&both->cursor_mu);
+	c->on = spent_ns >= both->slow_ns + (both->slow_ns > 0 ? each_ns : 0);
 	c->sweep_at_ns =
 		now_ns + (pause_ns < SWEEP_NS_MAX ? pause_ns : SWEEP_NS_MAX);
-	weir__mutex_unlock(&c->cursor_mu);
+	weir__mutex_unlock(&both->cursor_mu);
 }
 
 bool
@@ -210,7 +243,7 @@ weir__pg_cursor_is_due(struct weir_pg *store)
 	bool is_due;
 
 	weir__mutex_lock(&c->cursor_mu);
-	is_due = c->on && weir_now_ns() >= c->sweep_at_ns;
+	is_due = c->all.on && weir_now_ns() >= c->all.sweep_at_ns;
 	weir__mutex_unlock(&c->cursor_mu);
 	return is_due;
 }

@@ -23,6 +23,7 @@ struct pg_got {
 	uint32_t most, count;
 	bool has[PG_PRIORITIES];
 	int64_t first_ms[PG_PRIORITIES];
+	const struct pg_place *before; /* it looked no further; or NULL */
 };
 void weir__pg_cursor_note(struct pg_turn *t, const struct pg_got *got);
 /* After all of them: is it worth while? */
