@@ -17,7 +17,7 @@
 #include <unistd.h>
 #include <weir/work.h>
 
-enum { MANY = 32 };
+enum { MANY = 32, MOST = 640 };
 
 static PGconn *
 by_hand(void)
@@ -87,8 +87,8 @@ put_many(weir_store *store, const char *kind, size_t count)
 /* A turn that lets the store hold. */
 struct held_turn {
 	struct weir_want want;
-	struct weir_finish finishes[4 * MANY];
-	struct weir_finished finished[4 * MANY];
+	struct weir_finish finishes[MOST];
+	struct weir_finished finished[MOST];
 	struct weir_turn turn;
 	struct held_turn *before;
 };
@@ -190,6 +190,91 @@ STORE_TEST(holds, write_nothing_and_are_completed_as_one)
 			     " 'completed' GROUP BY attempt, attempted_by,"
 			     " finalized_at >= attempted_at"),
 		  expected);
+	CHECK_STR(notes(store), "0");
+}
+
+/* In SQL, because one by one it would take a while. */
+static void
+put_most(weir_store *store)
+{
+	CHECK_STR(ask(store,
+		      "INSERT INTO @river_job (args, kind, priority, queue,"
+		      " scheduled_at) SELECT '{}', 'work', 1 + n % 4,"
+		      " CASE WHEN n % 3 = 0 THEN 'other' ELSE 'default' END,"
+		      " now() - n % 7 * interval '1 s'"
+		      " FROM generate_series(1, 640) n"),
+		  "");
+}
+
+static bool
+is_in_order(const weir_job_row *x, const weir_job_row *y)
+{
+	if (strcmp(x->queue, y->queue) != 0)
+		return strcmp(x->queue, "other") == 0;
+	if (x->priority != y->priority)
+		return x->priority < y->priority;
+	if (x->scheduled_at_ms != y->scheduled_at_ms)
+		return x->scheduled_at_ms < y->scheduled_at_ms;
+	return x->id < y->id;
+}
+
+STORE_TEST(holds, are_two_with_much_to_do_and_one_batch_in_order)
+{
+	struct weir_owner *me = queue_enlist(store, "me");
+	struct weir_want wants[] = {{.queue = "other", .count = 300},
+				    {.queue = "default", .count = 600}};
+	struct held_turn *h = held_turn(me, 1);
+
+	put_most(store);
+	queue_now_ms += 86400000; /* by which all are due */
+	h->turn.wants = wants;
+	h->turn.want_count = 2;
+	queue_turn(store, &h->turn);
+	REQUIRE(h->turn.batch && h->turn.batch->count == MOST);
+	for (size_t i = 1; i < MOST; i++)
+		CHECK(is_in_order(&h->turn.batch->claims[i - 1].row,
+				  &h->turn.batch->claims[i].row));
+	CHECK_STR(notes(store), "2");
+	CHECK_STR(ask(store, "SELECT count(DISTINCT id) FROM @weir_hold h,"
+			     " unnest(h.ids) id"),
+		  "640");
+	check_all(end_all(store, me, h->turn.batch, WEIR_VERDICT_COMPLETE),
+		  WEIR_OK, WEIR_JOB_COMPLETED);
+	CHECK_STR(states(store), "completed 640");
+	CHECK_STR(notes(store), "0");
+}
+
+/* One of the two can be lost alone. */
+STORE_TEST(holds, are_lost_one_by_one)
+{
+	struct weir_owner *me = queue_enlist(store, "me");
+	struct weir_want want = {.queue = "default", .count = 600};
+	struct held_turn *h = held_turn(me, 1), *end;
+	size_t lost[2] = {0}; /* by the last bit of their ids */
+	char left[16];
+
+	put_most(store);
+	queue_now_ms += 86400000;
+	h->turn.wants = &want;
+	queue_turn(store, &h->turn);
+	REQUIRE(h->turn.batch && h->turn.batch->count == 427);
+	CHECK_STR(ask(store, "SELECT pg_terminate_backend(max(pid), 5000)"
+			     " FROM pg_stat_activity"
+			     " WHERE application_name = 'weir hold'"),
+		  "t");
+	end = end_all(store, me, h->turn.batch, WEIR_VERDICT_COMPLETE);
+	for (size_t i = 0; i < 427; i++) {
+		CHECK(end->finished[i].status == WEIR_STALE ||
+		      end->finished[i].status == WEIR_OK);
+		lost[h->turn.batch->claims[i].row.id & 1] +=
+			end->finished[i].status == WEIR_STALE;
+	}
+	CHECK_EQ_INT(lost[0] + lost[1], lost[0] > 0 ? 214 : 213);
+	CHECK(lost[0] == 0 || lost[1] == 0);
+	snprintf(left, sizeof(left), "%zu", 427 - lost[0] - lost[1]);
+	CHECK_STR(ask(store, "SELECT count(*) FROM @river_job WHERE"
+			     " state = 'completed'"),
+		  left);
 	CHECK_STR(notes(store), "0");
 }
 

@@ -133,7 +133,8 @@ static const struct pg_sql suspect_sql = {
 /*
  * What is held is only locked, so it is read as it was before, with what it is
  * for us: when we have attempted it, and what becomes of it once completed.
- * $8: kinds that may not be held.
+ * $8: kinds that may not be held; $13, $14: which part of the ids, so that two
+ * of these can be at it at once and need not pass over each other's rows.
  */
 static const struct pg_sql hold_sql = {
 	"claim_hold",
@@ -153,8 +154,8 @@ static const struct pg_sql hold_sql = {
 	" AND j.priority = p.priority AND " IS_DUE
 	" AND j.scheduled_at >= coalesce(p.first, '-infinity')"
 	" AND " KIND_FITS " AND j.unique_key IS NULL"
-	" AND j.kind <> ALL ($8::text[]) AND " IS_INNOCENT
-	" ORDER BY j.scheduled_at, j.id"
+	" AND j.kind <> ALL ($8::text[]) AND (j.id & $13) = $14"
+	" AND " IS_INNOCENT " ORDER BY j.scheduled_at, j.id"
 	" LIMIT w.most FOR UPDATE OF j SKIP LOCKED) y LIMIT w.most) z) held"
 	" ON true"};
 
@@ -339,6 +340,10 @@ weir__pg_claim_send(struct pg_turn *t)
 			weir__pg_text(&t->p, t->owner, strlen(t->owner));
 		}
 		put_cursors(t, sent);
+		if (t->way == PG_WAY_HOLD) {
+			weir__pg_int8(&t->p, (int64_t)t->parts - 1);
+			weir__pg_int8(&t->p, (int64_t)t->part);
+		}
 		if (t->way == PG_WAY_REST) {
 			put_places(t, sent);
 			put_long_kinds(t);

@@ -63,7 +63,7 @@ weir__pg_disconnect(struct pg_link *conn)
 	conn->pg = NULL;
 	conn->prepared_count = 0;
 	conn->sent = conn->sent_count = 0;
-	conn->send_failed = false;
+	conn->send_failed = conn->is_pushed = false;
 }
 
 /* The first line, without what libpq puts in front of it. */
@@ -497,6 +497,17 @@ forget_prepared(struct pg_link *conn)
 		}
 }
 
+void
+weir__pg_push(struct pg_link *conn)
+{
+	if (conn->send_failed)
+		return;
+	conn->is_pushed = PQpipelineSync(conn->pg) == 1;
+	/* What does not go out at once does so with the sync. */
+	if (conn->is_pushed)
+		(void)PQflush(conn->pg);
+}
+
 weir_status
 weir__pg_sync(struct pg_link *conn, PGresult **rets, weir_error *reterr)
 {
@@ -512,7 +523,8 @@ weir__pg_sync(struct pg_link *conn, PGresult **rets, weir_error *reterr)
 		conn->lost = false; /* nothing was committed */
 		return reterr->status;
 	}
-	ok = PQpipelineSync(conn->pg) == 1 && flush(conn, deadline_ns) &&
+	ok = (conn->is_pushed || PQpipelineSync(conn->pg) == 1) &&
+	     flush(conn, deadline_ns) &&
 	     take_results(conn, deadline_ns, rets, &status, reterr) &&
 	     take_sync(conn, deadline_ns, &status, reterr);
 	if (!ok)
@@ -520,6 +532,7 @@ weir__pg_sync(struct pg_link *conn, PGresult **rets, weir_error *reterr)
 	else if (status != WEIR_OK)
 		forget_prepared(conn);
 	conn->sent = conn->sent_count = 0;
+	conn->is_pushed = false;
 	for (size_t i = 0; status != WEIR_OK && i < count; i++) {
 		PQclear(rets[i]);
 		rets[i] = NULL;

@@ -6,8 +6,8 @@
  * that we hold ourselves would wait for us, and we for him, so all of it is
  * claimed first, as if its time were up.
  *
- * Locking.  Each connection's mu, and holds.mu, which is a leaf; no two of the
- * first are held at once.
+ * Locking.  Each connection's mu, and holds.mu, which is a leaf; two of the
+ * first are held at once by nobody but hold_exchange.c.
  */
 #include "pg/hold.h"
 
@@ -159,7 +159,8 @@ weir__pg_holds_drop(struct weir_pg *store, int64_t owner)
 		struct pg_link *conn = &hold->conn;
 
 		weir__mutex_lock(&conn->mu);
-		if (hold->open)
+		if (hold->open ||
+		    (conn->pg && PQtransactionStatus(conn->pg) != PQTRANS_IDLE))
 			weir__pg_hold_abandon(hold, conn);
 		weir__mutex_unlock(&conn->mu);
 		weir__pg_hold_give_back(store->holds, hold);

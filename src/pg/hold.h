@@ -22,16 +22,21 @@
 #define PG_HOLD_NS    (500 * WEIR_MS)
 #define PG_LONG_NS    (60 * WEIR_S) /* a kind that spilled is not held for */
 #define PG_HOLD_LEAST 16            /* less than that is not worth a hold */
+#define PG_PARTS      2             /* holds that begin at once; a power of 2 */
+#define PG_PARTS_FROM 512           /* jobs wanted */
 #define PG_LONG_MAX   64
 #define PG_PLACES_MAX 32
 #define PG_NAME_MAX   128 /* kinds and queues, with their NUL */
 #define PG_UNTOLD     SIZE_MAX
 
-/* What a client holds, for when it dies: ids and attempts, out of a batch. */
+/*
+ * What a client holds, for when it dies: ids and attempts, out of a batch.  Of
+ * those rows it is those of its part, which are so many.
+ */
 struct pg_note {
 	int64_t number;
-	const struct weir_gather *gathered;
-	size_t first, count;
+	const weir_job_row *rows;
+	size_t row_count, part, parts, count;
 };
 
 struct pg_hold_job {
@@ -90,8 +95,15 @@ struct pg_holds {
 
 /* hold_turn.c: a turn with may_hold. */
 weir_status weir__pg_hold_turn(struct pg_turn *t, weir_error *reterr);
-/* The note of t, after the owner's row. */
-void weir__pg_note_send(struct pg_turn *t) WEIR_REQUIRES(t->conn->mu);
+/* A note of t, after the owner's row. */
+void weir__pg_note_send(struct pg_turn *t, const struct pg_note *note)
+	WEIR_REQUIRES(t->conn->mu);
+/* Is that job one of a part? */
+static inline bool
+weir__pg_is_of_part(int64_t id, size_t part, size_t parts)
+{
+	return ((uint64_t)id & (parts - 1)) == part;
+}
 
 /* hold.c: one that is free, which is the owner's then; or NULL. */
 struct pg_hold *weir__pg_hold_take(struct pg_holds *holds, int64_t owner);

@@ -6,6 +6,8 @@
  */
 #include "pg/hold_visit.h"
 
+#include "base/assert.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,34 +32,54 @@ put_kind(struct pg_hold *hold, size_t last, const char *kind)
 	return at;
 }
 
-/* False: no memory. */
 static bool
-fill(struct pg_visit *v, struct pg_hold *hold)
+make_room(struct pg_hold *hold, size_t count)
+{
+	struct pg_hold_job *jobs;
+
+	if (hold->room >= count)
+		return true;
+	jobs = realloc(hold->jobs, count * sizeof(*jobs));
+	if (!jobs)
+		return false;
+	hold->jobs = jobs;
+	hold->room = count;
+	return true;
+}
+
+/* Its part of the claims. */
+static void
+put_jobs(struct pg_visit *v, struct pg_hold *hold, size_t part)
 {
 	const struct weir_claim *claims = v->turn->batch->claims + v->first;
 	size_t last = 0;
 
-	if (hold->room < v->count) {
-		struct pg_hold_job *jobs =
-			realloc(hold->jobs, v->count * sizeof(*jobs));
-
-		if (!jobs)
-			return false;
-		hold->jobs = jobs;
-		hold->room = v->count;
-	}
+	hold->count = 0;
 	weir__buf_reset(&hold->kinds);
 	for (size_t i = 0; i < v->count; i++) {
-		last = put_kind(hold, last, claims[i].row.kind);
-		hold->jobs[i] = (struct pg_hold_job){
-			claims[i].row.id, claims[i].row.attempted_at_ms, last,
-			v->policies[i], PG_UNTOLD};
+		const weir_job_row *row = &claims[i].row;
+
+		if (!weir__pg_is_of_part(row->id, part, v->part_count))
+			continue;
+		last = put_kind(hold, last, row->kind);
+		hold->jobs[hold->count++] =
+			(struct pg_hold_job){row->id, row->attempted_at_ms,
+					     last, v->policies[i], PG_UNTOLD};
 	}
-	qsort(hold->jobs, v->count, sizeof(*hold->jobs), compare);
-	hold->count = v->count;
+	weir_assert(hold->count == v->counts[part]);
+	qsort(hold->jobs, hold->count, sizeof(*hold->jobs), compare);
+}
+
+/* False: no memory. */
+static bool
+fill(struct pg_visit *v, struct pg_hold *hold, size_t part)
+{
+	if (!make_room(hold, v->counts[part]))
+		return false;
+	put_jobs(v, hold, part);
 	hold->batch = v->turn->batch;
 	hold->until_ns = v->begun_ns + PG_HOLD_NS;
-	hold->number = v->number;
+	hold->number = v->numbers[part];
 	hold->trial = v->try_kind != NULL;
 	hold->client = v->turn->owner->id;
 	memcpy(hold->owner_text, v->t->owner, sizeof(hold->owner_text));
@@ -99,8 +121,6 @@ note_places(struct pg_visit *v)
 bool
 weir__pg_visit_hand_out(struct pg_visit *v)
 {
-	struct pg_hold *hold = v->is_held ? v->next : NULL;
-	struct pg_link *conn;
 	bool ok = true;
 
 	if (v->t->gathered->count == 0)
@@ -108,13 +128,16 @@ weir__pg_visit_hand_out(struct pg_visit *v)
 	v->turn->batch = weir__gather_batch(v->t->gathered);
 	if (!v->turn->batch)
 		return false;
-	if (!hold)
-		return true;
-	conn = &hold->conn;
-	weir__mutex_lock(&conn->mu);
-	ok = fill(v, hold);
-	weir__mutex_unlock(&conn->mu);
-	if (ok)
+	for (size_t i = 0; i < v->part_count; i++) {
+		struct pg_hold *hold = v->next[i];
+
+		if (v->counts[i] == 0)
+			continue;
+		weir__mutex_lock(&hold->conn.mu);
+		ok &= fill(v, hold, i);
+		weir__mutex_unlock(&hold->conn.mu);
+	}
+	if (ok && v->count > 0)
 		note_places(v);
 	return ok;
 }

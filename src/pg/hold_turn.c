@@ -5,7 +5,8 @@
  *
  *      1. the rest     now and then: what may not be held and has its turn
  *      2. holds        those of which all has ended, or whose time is up, are
- *                      ended; the last of them begins the next one with it
+ *                      ended, and one or two begin, rather on connections that
+ *                      end one; see hold_exchange.c
  *      3. a visit      the note of that; outcomes of what is not held, or has
  *                      just spilled; and if there was too little to hold, what
  *                      else there is
@@ -47,28 +48,37 @@ static const struct pg_sql note_sql = {
 	" set_config('synchronous_commit', 'off', true) END) s"
 	" WHERE EXISTS (SELECT 1 FROM @weir_client WHERE id = $1)"};
 
-void
-weir__pg_note_send(struct pg_turn *t)
+static void
+put_note(struct pg_params *p, const struct pg_note *note, bool ids)
 {
-	const struct pg_note *note = t->note;
-	const weir_job_row *rows = note->gathered->rows + note->first;
+	weir__pg_array_begin(p, ids ? PG_INT8 : PG_INT2, note->count);
+	for (size_t i = 0; i < note->row_count; i++) {
+		const weir_job_row *row = &note->rows[i];
+
+		if (!weir__pg_is_of_part(row->id, note->part, note->parts))
+			continue;
+		if (ids)
+			weir__pg_int8(p, row->id);
+		else
+			weir__pg_int2(p, (int)row->attempt - 1);
+	}
+	weir__pg_array_end(p);
+}
+
+void
+weir__pg_note_send(struct pg_turn *t, const struct pg_note *note)
+{
 	struct pg_params *p = &t->p;
 	bool is_first = true; /* none of them was attempted before */
 
-	for (size_t i = 0; i < note->count && is_first; i++)
-		is_first = rows[i].attempt == 1;
+	for (size_t i = 0; i < note->row_count && is_first; i++)
+		is_first = note->rows[i].attempt == 1;
 	weir__pg_begin(p);
 	weir__pg_int8(p, t->turn->owner->id);
 	weir__pg_int8(p, note->number);
 	weir__pg_now(p, t->store);
-	weir__pg_array_begin(p, PG_INT8, note->count);
-	for (size_t i = 0; i < note->count; i++)
-		weir__pg_int8(p, rows[i].id);
-	weir__pg_array_end(p);
-	weir__pg_array_begin(p, PG_INT2, is_first ? 0 : note->count);
-	for (size_t i = 0; i < note->count && !is_first; i++)
-		weir__pg_int2(p, (int)rows[i].attempt - 1);
-	weir__pg_array_end(p);
+	put_note(p, note, true);
+	put_note(p, is_first ? &(struct pg_note){0} : note, false);
 	weir__pg_bool(p,
 		      t->turn->finish_count == 0 && t->turn->want_count == 0);
 	(void)weir__pg_turn_send(t, &note_sql);
@@ -102,8 +112,8 @@ subtract(struct pg_visit *v, size_t first)
 	v->want_count = count;
 }
 
-static size_t
-wanted(const struct pg_visit *v)
+size_t
+weir__pg_visit_wanted(const struct pg_visit *v)
 {
 	size_t sum = 0;
 
@@ -159,6 +169,27 @@ take_longs_locked(struct pg_visit *v, struct pg_holds *holds)
 	}
 }
 
+/* Those that are to begin: rather such as are to end just before. */
+static void
+take_holds(struct pg_visit *v)
+{
+	struct pg_hold *hold;
+	size_t parts = v->try_kind || weir__pg_visit_wanted(v) < PG_PARTS_FROM
+			       ? 1
+			       : PG_PARTS;
+
+	for (size_t i = 0; i < v->mine_count && v->part_count < parts; i++)
+		if (v->ends[i])
+			v->next[v->part_count++] = v->mine[i];
+	while (v->part_count < parts &&
+	       (hold = weir__pg_hold_take(v->holds, v->turn->owner->id)))
+		v->next[v->part_count++] = hold;
+	weir__mutex_lock(&v->holds->mu);
+	for (size_t i = 0; i < v->part_count; i++)
+		v->numbers[i] = ++v->holds->number;
+	weir__mutex_unlock(&v->holds->mu);
+}
+
 /*
  * Is this turn to hold something, and where?  *ret_rest: look for what may not
  * be held as well.
@@ -170,7 +201,8 @@ plan(struct pg_visit *v, bool *ret_rest)
 	bool may;
 
 	weir__mutex_lock(&holds->mu);
-	may = holds->plenty && wanted(v) >= PG_HOLD_LEAST && may_split(v->turn);
+	may = holds->plenty && weir__pg_visit_wanted(v) >= PG_HOLD_LEAST &&
+	      may_split(v->turn);
 	if (may)
 		take_longs_locked(v, holds);
 	*ret_rest =
@@ -179,21 +211,13 @@ plan(struct pg_visit *v, bool *ret_rest)
 	if (*ret_rest)
 		holds->rest_at_ns = v->begun_ns + REST_EVERY_NS;
 	weir__mutex_unlock(&holds->mu);
-	if (!may)
-		return;
-	for (size_t i = 0; i < v->mine_count; i++)
-		if (v->ends[i])
-			v->next = v->mine[i];
-	if (!v->next)
-		v->next = weir__pg_hold_take(holds, v->turn->owner->id);
-	weir__mutex_lock(&holds->mu);
-	v->number = ++holds->number;
-	weir__mutex_unlock(&holds->mu);
+	if (may)
+		take_holds(v);
 }
 
 /* A turn of a part of what is wanted, and of nothing that was done. */
-static struct weir_turn
-part_of(const struct pg_visit *v)
+struct weir_turn
+weir__pg_visit_part(const struct pg_visit *v)
 {
 	struct weir_turn part = *v->turn;
 
@@ -206,8 +230,9 @@ part_of(const struct pg_visit *v)
 	return part;
 }
 
-static struct pg_turn
-turn_of(const struct pg_visit *v, struct weir_turn *part, struct pg_link *conn)
+struct pg_turn
+weir__pg_visit_turn(const struct pg_visit *v, struct weir_turn *part,
+		    struct pg_link *conn)
 {
 	struct pg_turn t = {.store = v->t->store,
 			    .turn = part,
@@ -220,8 +245,8 @@ turn_of(const struct pg_visit *v, struct weir_turn *part, struct pg_link *conn)
 	return t;
 }
 
-static void
-take_part(struct pg_visit *v, const struct weir_turn *part)
+void
+weir__pg_visit_take(struct pg_visit *v, const struct weir_turn *part)
 {
 	v->turn->more |= part->more;
 	v->turn->suspects |= part->suspects;
@@ -257,8 +282,8 @@ claim_rest(struct pg_visit *v, weir_error *reterr)
 {
 	struct weir_want wants[PG_PLACES_MAX];
 	struct pg_place places[PG_PLACES_MAX];
-	struct weir_turn part = part_of(v);
-	struct pg_turn t = turn_of(v, &part, &v->t->store->work);
+	struct weir_turn part = weir__pg_visit_part(v);
+	struct pg_turn t = weir__pg_visit_turn(v, &part, &v->t->store->work);
 	size_t first = v->t->gathered->count;
 	weir_status status;
 
@@ -271,7 +296,7 @@ claim_rest(struct pg_visit *v, weir_error *reterr)
 	status = weir__pg_visit(&t, reterr);
 	if (status != WEIR_OK)
 		return status;
-	take_part(v, &part);
+	weir__pg_visit_take(v, &part);
 	if (v->t->gathered->count == first)
 		return WEIR_OK;
 	subtract(v, first);
@@ -280,177 +305,6 @@ claim_rest(struct pg_visit *v, weir_error *reterr)
 	v->holds->rest_until_ns = v->begun_ns + REST_FOR_NS;
 	weir__mutex_unlock(&v->holds->mu);
 	return WEIR_OK;
-}
-
-/*
- * 2. Holds.
- */
-
-/* The rows of a new hold, behind what was gathered. */
-static bool
-take_held(struct pg_visit *v, struct pg_turn *t)
-{
-	size_t first = t->gathered->count;
-
-	v->policies = calloc(wanted(v) + 1, sizeof(*v->policies));
-	if (!v->policies || !weir__pg_claim_read(t, v->policies)) {
-		t->gathered->count = first;
-		return false;
-	}
-	v->first = first;
-	v->count = t->gathered->count - first;
-	v->is_held = v->count > 0;
-	take_part(v, t->turn);
-	return true;
-}
-
-/* A trial is of a few, and of that kind only. */
-static void
-make_trial(struct pg_visit *v, struct pg_turn *t, struct weir_want *small)
-{
-	memcpy(small, v->wants, v->want_count * sizeof(*small));
-	for (size_t i = 0; i < v->want_count; i++)
-		if (small[i].count > PG_HOLD_LEAST)
-			small[i].count = PG_HOLD_LEAST;
-	t->turn->wants = small;
-	t->turn->kinds = &v->try_kind;
-	t->turn->kind_count = 1;
-	t->turn->kinds_left_out = false;
-	t->long_kind_count = 0;
-}
-
-static weir_status exchange(struct pg_visit *v, struct pg_turn *t,
-			    struct pg_hold *hold, bool ends, weir_error *reterr)
-	WEIR_REQUIRES(t->conn->mu);
-
-/* End what is to be ended, and begin what is to be begun, on one connection. */
-static weir_status
-exchange(struct pg_visit *v, struct pg_turn *t, struct pg_hold *hold, bool ends,
-	 weir_error *reterr)
-{
-	bool begins = hold == v->next;
-	weir_status status = WEIR_OK;
-
-	/* Another connection does not have its locks. */
-	if (ends && (!t->conn->pg || PQstatus(t->conn->pg) != CONNECTION_OK))
-		return weir__queue_error(reterr, WEIR_SYSTEM, 0,
-					 "the connection was lost");
-	if (!ends)
-		status = weir__pg_ready(t->conn, reterr);
-	if (status != WEIR_OK)
-		return status;
-	if (ends) {
-		t->ended = hold->count;
-		weir__pg_hold_send_end(hold, t, v->turn->finishes);
-	}
-	if (begins) {
-		weir__pg_hold_send_begin(t);
-		weir__pg_claim_send(t);
-	}
-	status = weir__pg_sync(t->conn, t->results, reterr);
-	if (status != WEIR_OK)
-		return status;
-	hold->open = false;
-	if (ends)
-		weir__pg_hold_learn(v->holds, hold);
-	/* Without memory it is as if nothing had been there. */
-	if (begins)
-		(void)!take_held(v, t);
-	for (size_t i = 0; i < t->sent; i++)
-		PQclear(t->results[i]);
-	return WEIR_OK;
-}
-
-/* Others may have these by now: whoever runs them is to know. */
-static void
-cancel_lost(struct pg_visit *v, const struct pg_hold *hold)
-{
-	for (size_t i = 0; v->turn->cancels && i < hold->count; i++)
-		if (hold->jobs[i].told == PG_UNTOLD)
-			weir__buf_append(v->turn->cancels, &hold->jobs[i].id,
-					 sizeof(hold->jobs[i].id));
-}
-
-/* One connection's part; at is the place in mine of what ends, if that does. */
-static void
-visit_hold(struct pg_visit *v, struct pg_hold *hold, size_t at, bool ends)
-{
-	struct weir_turn part = part_of(v);
-	struct pg_turn t = turn_of(v, &part, &hold->conn);
-	struct weir_want small[PG_PLACES_MAX];
-	int64_t client = 0, number = 0;
-	bool was_open, idle = false;
-	weir_error error = {0};
-	weir_status status = WEIR_OK;
-
-	t.way = PG_WAY_HOLD;
-	if (v->try_kind && hold == v->next)
-		make_trial(v, &t, small);
-	weir__mutex_lock(&t.conn->mu);
-	/* Somebody may have spilled it since we looked. */
-	was_open = hold->open;
-	if (ends && !was_open)
-		status = WEIR_BUSY;
-	else
-		status = exchange(v, &t, hold, ends, &error);
-	if (status != WEIR_OK && was_open) {
-		client = hold->client;
-		number = hold->number;
-		cancel_lost(v, hold);
-	}
-	idle = status != WEIR_OK || (hold == v->next && !v->is_held);
-	if (idle && status != WEIR_BUSY)
-		weir__pg_hold_abandon(hold, t.conn);
-	weir__mutex_unlock(&t.conn->mu);
-	weir__pg_params_fini(&t.p);
-	if (client)
-		weir__pg_hold_forget(v->t->store, client, number);
-	if (idle && hold == v->next)
-		v->next = NULL;
-	if (ends && status == WEIR_OK)
-		weir__pg_visit_ended(v, at);
-	else if (ends)
-		weir__pg_visit_lost(v, at, was_open ? WEIR_STALE : WEIR_BUSY);
-	if (ends)
-		v->committed = true;
-	if (status == WEIR_BUSY)
-		v->turn->hold_until_ns = v->begun_ns;
-	if (hold != v->next)
-		weir__pg_hold_give_back(v->holds, hold);
-}
-
-static void
-visit_holds(struct pg_visit *v)
-{
-	struct pg_hold *next = v->next;
-	bool exchanged = false;
-
-	for (size_t i = 0; i < v->mine_count; i++)
-		if (v->ends[i]) {
-			exchanged |= v->mine[i] == next;
-			visit_hold(v, v->mine[i], i, true);
-		}
-	if (next && !exchanged)
-		visit_hold(v, next, 0, false);
-}
-
-/* What was begun is not to be after all. */
-static void
-drop_next(struct pg_visit *v)
-{
-	struct pg_hold *hold = v->next;
-	struct pg_link *conn;
-
-	if (!hold)
-		return;
-	conn = &hold->conn;
-	weir__mutex_lock(&conn->mu);
-	weir__pg_hold_abandon(hold, conn);
-	weir__mutex_unlock(&conn->mu);
-	weir__pg_hold_give_back(v->holds, hold);
-	v->next = NULL;
-	v->is_held = false;
-	v->t->gathered->count = v->first;
 }
 
 /*
@@ -473,32 +327,41 @@ put_off(struct pg_visit *v, weir_status status)
 	return WEIR_OK;
 }
 
+/* What is held is told before it is given away. */
+static void
+put_notes(struct pg_visit *v, struct pg_turn *t)
+{
+	t->notes = v->notes;
+	for (size_t i = 0; i < v->part_count; i++)
+		if (v->counts[i] > 0)
+			v->notes[t->note_count++] = (struct pg_note){
+				v->numbers[i], t->gathered->rows + v->first,
+				v->count,      i,
+				v->part_count, v->counts[i]};
+}
+
 static weir_status
 visit_work(struct pg_visit *v, weir_error *reterr)
 {
-	struct weir_turn part = part_of(v);
-	struct pg_turn t = turn_of(v, &part, &v->t->store->work);
+	struct weir_turn part = weir__pg_visit_part(v);
+	struct pg_turn t = weir__pg_visit_turn(v, &part, &v->t->store->work);
 	weir_status status;
 
 	part.finishes = v->rest;
 	part.finish_count = v->rest_count;
 	part.finished = v->rest_done;
 	t.missed = v->t->missed;
-	if (v->is_held) {
-		v->note = (struct pg_note){v->number, t.gathered, v->first,
-					   v->count};
-		t.note = &v->note;
-	}
-	if (v->committed && !t.note && !t.missed && part.finish_count == 0 &&
-	    part.want_count == 0)
+	put_notes(v, &t);
+	if (v->committed && t.note_count == 0 && !t.missed &&
+	    part.finish_count == 0 && part.want_count == 0)
 		return WEIR_OK;
 	status = weir__pg_visit(&t, reterr);
 	if (status == WEIR_OK) {
-		take_part(v, &part);
+		weir__pg_visit_take(v, &part);
 		weir__pg_visit_spread(v);
 		return WEIR_OK;
 	}
-	drop_next(v);
+	weir__pg_visit_drop(v);
 	if (v->committed)
 		return put_off(v, status);
 	if (status == WEIR_STALE)
@@ -558,18 +421,23 @@ note_plenty(struct pg_visit *v)
 	weir__mutex_unlock(&v->holds->mu);
 }
 
+static bool
+is_mine(const struct pg_visit *v, const struct pg_hold *hold)
+{
+	for (size_t i = 0; i < v->mine_count; i++)
+		if (v->mine[i] == hold)
+			return true;
+	return false;
+}
+
 /* Nothing is to be held; what it was to be in goes on, or is free again. */
 static void
 forgo_next(struct pg_visit *v)
 {
-	struct pg_hold *next = v->next;
-
-	v->next = NULL;
-	for (size_t i = 0; i < v->mine_count; i++)
-		if (v->mine[i] == next)
-			return;
-	if (next)
-		weir__pg_hold_give_back(v->holds, next);
+	for (size_t i = 0; i < v->part_count; i++)
+		if (!is_mine(v, v->next[i]))
+			weir__pg_hold_give_back(v->holds, v->next[i]);
+	v->part_count = 0;
 }
 
 static weir_status
@@ -581,17 +449,17 @@ run(struct pg_visit *v, weir_error *reterr)
 	weir__pg_visit_match(v);
 	weir__pg_visit_sort(v);
 	plan(v, &rest);
-	if (v->next && rest)
+	if (v->part_count > 0 && rest)
 		status = claim_rest(v, reterr);
-	if (status != WEIR_OK || wanted(v) == 0)
+	if (status != WEIR_OK || weir__pg_visit_wanted(v) == 0)
 		forgo_next(v);
 	if (status == WEIR_STALE)
 		return weir__pg_all_stale(v->turn, reterr, "taken for dead");
 	if (status != WEIR_OK)
 		return status;
-	visit_holds(v);
-	if (v->is_held)
-		subtract(v, v->first);
+	v->first = v->t->gathered->count;
+	weir__pg_visit_exchange(v);
+	subtract(v, v->first);
 	status = visit_work(v, reterr);
 	if (status != WEIR_OK)
 		return status;

@@ -27,18 +27,34 @@ struct pg_visit {
 	/* Claims: what is still wanted of each want. */
 	struct weir_want *wants;
 	size_t want_count;
-	struct pg_hold *next; /* is, or is to be, a new hold */
-	const char *try_kind; /* it is a trial of that kind */
-	bool is_held;         /* there is something in it */
-	size_t first, count;  /* of the gathered rows: what it holds */
-	int *policies;
-	int64_t begun_ns, number;
-	struct pg_note note;
+	struct pg_hold *next[PG_PARTS]; /* are, or are to be, new holds */
+	size_t part_count;              /* of them; with one that is all */
+	int64_t numbers[PG_PARTS];
+	size_t counts[PG_PARTS]; /* what is in each */
+	const char *try_kind;    /* it is a trial of that kind */
+	size_t first, count;     /* of the gathered rows: what they hold */
+	size_t half;             /* what was gathered of one part first */
+	int *policies;           /* of these */
+	int64_t begun_ns;
+	struct pg_note notes[PG_PARTS];
 
 	char long_names[PG_LONG_MAX][PG_NAME_MAX];
 	const char *long_kinds[PG_LONG_MAX];
 	size_t long_count;
 };
+
+/* hold_turn.c: a turn of what is still wanted, for one connection's part. */
+struct weir_turn weir__pg_visit_part(const struct pg_visit *v);
+struct pg_turn weir__pg_visit_turn(const struct pg_visit *v,
+				   struct weir_turn *part,
+				   struct pg_link *conn);
+void weir__pg_visit_take(struct pg_visit *v, const struct weir_turn *part);
+size_t weir__pg_visit_wanted(const struct pg_visit *v);
+
+/* hold_exchange.c: end and begin what is to be ended and begun. */
+void weir__pg_visit_exchange(struct pg_visit *v);
+/* What was begun is not to be after all. */
+void weir__pg_visit_drop(struct pg_visit *v);
 
 /* hold_match.c: find out which finishes are of which hold, and which of those
  * are to be ended. */

@@ -271,11 +271,10 @@ static const char river_7_back[] =
  * weir_client    since is when that process was started, as machine tells.
  * weir_hold      what a client has locked and not written; attempts are those
  *                before, or none if all of them are 0.  Neither is worth being
- *                compressed for the moment that it lives.  If the server crashes
- *                it is gone, and so is all that was held.
- * weir_queue     finished is a weir_finished_policy that is not "keep".
- * weir_schedule  next_at is NULL if it does not fire again; the columns from
- *                queue on are as those of river_job.
+ *                compressed for the moment that it lives.  If the server
+ * crashes it is gone, and so is all that was held. weir_queue     finished is a
+ * weir_finished_policy that is not "keep". weir_schedule  next_at is NULL if it
+ * does not fire again; the columns from queue on are as those of river_job.
  */
 static const char weir_1[] =
 	"CREATE TABLE @weir_client ("

@@ -138,7 +138,8 @@ struct pg_link {
 	bool is_preparation[PG_SENT_MAX * 2];
 	size_t sent, sent_count; /* statements; all */
 	bool send_failed;
-	bool lost; /* the last sync did not get its answer */
+	bool is_pushed; /* the sync is on its way already */
+	bool lost;      /* the last sync did not get its answer */
 	/* Somebody else keeps jobs of ours locked; ask before that. */
 	int64_t locked_until_ns;
 };
@@ -205,6 +206,9 @@ void weir__pg_put_session(struct weir_buf *buf, const struct weir_pg *store,
 /* Queue a statement.  What fails is told by the sync. */
 void weir__pg_send(struct pg_link *conn, const struct pg_sql *sql,
 		   const struct pg_params *p) WEIR_REQUIRES(conn->mu);
+
+/* Send all that is queued, and do not wait; the sync does, and comes next. */
+void weir__pg_push(struct pg_link *conn) WEIR_REQUIRES(conn->mu);
 
 /*
  * Send all that is queued as one transaction, and wait for it to be committed.

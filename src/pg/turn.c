@@ -129,8 +129,8 @@ visit(struct pg_turn *t, weir_error *reterr)
 	t->conn->lost = false;
 	send_owner(t);
 	weir__pg_finish_send(t);
-	if (t->note)
-		weir__pg_note_send(t);
+	for (size_t i = 0; i < t->note_count; i++)
+		weir__pg_note_send(t, &t->notes[i]);
 	weir__pg_claim_send(t);
 	if (t->missed)
 		(void)send_cancels(t);

@@ -112,14 +112,17 @@ struct pg_turn {
 	int64_t begun_ns;
 	enum pg_way way;
 	size_t ended; /* jobs of a hold that ended just before */
+	/* HOLD: of all ids those of this part, by their last bits. */
+	size_t part, parts;
 	const char *const *long_kinds; /* HOLD: not these; REST: these */
 	size_t long_kind_count;
 	const struct pg_place *before; /* REST: of each want */
 	struct weir_gather *gathered;  /* what was claimed goes there */
 
 	/* turn.c */
-	bool missed;                /* ask who is to be cancelled */
-	const struct pg_note *note; /* of a hold; NULL: none */
+	bool missed;                 /* ask who is to be cancelled */
+	const struct pg_note *notes; /* of holds */
+	size_t note_count;
 
 	/* Statements sent so far, and what came of them. */
 	size_t sent;
