@@ -172,7 +172,7 @@ STORE_TEST(cursors, ring_when_a_sweep_is_due)
 	slow->ops->close(slow);
 }
 
-/* With the next turn, and not a quarter of a second later. */
+/* With the next turn, which holds, and not a quarter of a second later. */
 static void
 look_for_the_rest(weir_store *store)
 {
@@ -180,6 +180,7 @@ look_for_the_rest(weir_store *store)
 
 	weir__mutex_lock(&holds->mu);
 	holds->rest_at_ns = 0;
+	holds->plenty = true;
 	weir__mutex_unlock(&holds->mu);
 }
 

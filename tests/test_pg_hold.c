@@ -77,9 +77,21 @@ notes(weir_store *store)
 	return ask(store, "SELECT count(*) FROM @weir_hold");
 }
 
+/* As after a turn that has got many. */
+static void
+note_plenty(weir_store *store)
+{
+	struct pg_holds *holds = weir__pg_of(store)->holds;
+
+	weir__mutex_lock(&holds->mu);
+	holds->plenty = true;
+	weir__mutex_unlock(&holds->mu);
+}
+
 static void
 put_many(weir_store *store, const char *kind, size_t count)
 {
+	note_plenty(store);
 	for (size_t i = 0; i < count; i++)
 		queue_put(store, kind);
 }
@@ -129,6 +141,7 @@ hold(weir_store *store, struct weir_owner *owner, uint32_t count)
 {
 	struct held_turn *h = held_turn(owner, count);
 
+	note_plenty(store);
 	queue_turn(store, &h->turn);
 	REQUIRE(h->turn.batch);
 	CHECK(h->turn.hold_until_ns < WEIR_FOREVER);
@@ -197,6 +210,7 @@ STORE_TEST(holds, write_nothing_and_are_completed_as_one)
 static void
 put_most(weir_store *store)
 {
+	note_plenty(store);
 	CHECK_STR(ask(store,
 		      "INSERT INTO @river_job (args, kind, priority, queue,"
 		      " scheduled_at) SELECT '{}', 'work', 1 + n % 4,"
@@ -216,6 +230,23 @@ is_in_order(const weir_job_row *x, const weir_job_row *y)
 	if (x->scheduled_at_ms != y->scheduled_at_ms)
 		return x->scheduled_at_ms < y->scheduled_at_ms;
 	return x->id < y->id;
+}
+
+/* One alone may be long; that it runs is to be seen. */
+STORE_TEST(holds, are_made_only_after_a_turn_has_got_many)
+{
+	struct weir_owner *me = queue_enlist(store, "me");
+	struct held_turn *h = held_turn(me, MANY);
+
+	for (int i = 0; i < 2 * MANY; i++)
+		queue_put(store, "work");
+	queue_turn(store, &h->turn);
+	REQUIRE(h->turn.batch && h->turn.batch->count == MANY);
+	CHECK_STR(states(store), "available 32, running 32");
+	h = held_turn(me, MANY);
+	queue_turn(store, &h->turn);
+	REQUIRE(h->turn.batch && h->turn.batch->count == MANY);
+	CHECK_STR(states(store), "available 32, running 32");
 }
 
 STORE_TEST(holds, are_two_with_much_to_do_and_one_batch_in_order)

@@ -34,7 +34,6 @@ weir__pg_holds_new(struct weir_pg *store)
 	if (!holds)
 		return false;
 	weir__mutex_init(&holds->mu);
-	holds->plenty = true;
 	for (size_t i = 0; i < PG_HOLDS; i++)
 		weir__pg_conn_init(&holds->all[i].conn, store, "hold",
 				   settings);

@@ -90,7 +90,8 @@ struct pg_holds {
 	int64_t rest_at_ns;    /* look for what may not be held */
 	int64_t rest_until_ns; /* there was some: look each time until then */
 	int64_t doomed;        /* an owner that has to enlist anew */
-	bool plenty;           /* the last turn got enough for a hold */
+	/* The last turn got enough for a hold; false at first. */
+	bool plenty;
 };
 
 /* hold_turn.c: a turn with may_hold. */
