@@ -90,7 +90,7 @@ TEST(headers, each_declaration_says_waits_threads_owns_and_returns)
 	CHECK(check_contracts("job.h") >= 9);
 	CHECK_EQ_INT(check_contracts("isolate.h"), 3);
 	CHECK(check_contracts("pipeline.h") >= 1);
-	CHECK_EQ_INT(check_contracts("queue.h"), 16);
+	CHECK_EQ_INT(check_contracts("queue.h"), 19);
 	CHECK_EQ_INT(check_contracts("work.h"), 10);
 	CHECK_EQ_INT(check_contracts("fleet.h"), 3);
 }

@@ -23,6 +23,7 @@ struct notes {
 	weir_job_filter filter;
 	weir_job_action action;
 	weir_schedule schedule;
+	weir_kind_limit limit;
 	char queue[80];
 	int pause, finished;
 	void *db;
@@ -164,6 +165,33 @@ fake_wake(weir_store *store)
 	((struct notes *)(void *)store)->woken++;
 }
 
+static weir_status
+fake_limit_put(weir_store *store, const weir_kind_limit *limit,
+	       weir_error *reterr)
+{
+	REQUIRE(reterr);
+	((struct notes *)(void *)store)->limit = *limit;
+	return note(store, "limit_put");
+}
+
+static weir_status
+fake_limit_delete(weir_store *store, const char *kind, weir_error *reterr)
+{
+	struct notes *notes = (struct notes *)(void *)store;
+
+	REQUIRE(reterr);
+	(void)snprintf(notes->queue, sizeof(notes->queue), "%s", kind);
+	return note(store, "limit_delete");
+}
+
+static weir_status
+fake_limits(weir_store *store, weir_kind_limit_fn *row, void *user,
+	    weir_error *reterr)
+{
+	REQUIRE(row && reterr && !user);
+	return note(store, "limits");
+}
+
 static const struct weir_store_ops fake_ops = {
 	.name = "notes",
 	.close = fake_close,
@@ -177,6 +205,9 @@ static const struct weir_store_ops fake_ops = {
 	.schedule_delete = fake_schedule_delete,
 	.schedule_pause = fake_schedule_pause,
 	.schedules = fake_schedules,
+	.limit_put = fake_limit_put,
+	.limit_delete = fake_limit_delete,
+	.limits = fake_limits,
 	.wake = fake_wake,
 };
 
@@ -556,8 +587,98 @@ TEST(queue_calls, refuse_schedules_that_are_none)
 		      "args: [ where an object in {} should be (at byte 0)");
 }
 
+static bool
+ignore_limit(const weir_kind_limit *row, void *user)
+{
+	return row || user;
+}
+
+TEST(queue_calls, set_limits_and_take_them_away)
+{
+	struct notes *notes = notes_new();
+	weir_store *store = &notes->base;
+	weir_kind_limit limit;
+
+	weir_kind_limit_init(&limit);
+	limit.kind = "email";
+	limit.per_second = 100;
+	CHECK_EQ_INT(weir_store_limit(store, &limit, NULL), WEIR_OK);
+	CHECK_STR(notes->limit.kind, "email");
+	CHECK_EQ_INT(notes->limit.most, 0);
+	CHECK_EQ_INT(notes->limit.burst, 5);
+	limit.per_second = 3;
+	CHECK_EQ_INT(weir_store_limit(store, &limit, NULL), WEIR_OK);
+	CHECK_EQ_INT(notes->limit.burst, 1);
+	limit.burst = 9;
+	CHECK_EQ_INT(weir_store_limit(store, &limit, NULL), WEIR_OK);
+	CHECK_EQ_INT(notes->limit.burst, 9);
+	CHECK_EQ_INT(weir_store_unlimit(store, "email", NULL), WEIR_OK);
+	CHECK_STR(notes->what, "limit_delete");
+	CHECK_STR(notes->queue, "email");
+	CHECK_EQ_INT(weir_store_limits(store, ignore_limit, NULL, NULL),
+		     WEIR_OK);
+}
+
+TEST(queue_calls, refuse_limits_that_are_none)
+{
+	struct notes *notes = notes_new();
+	weir_store *store = &notes->base;
+	weir_kind_limit limit;
+
+	weir_kind_limit_init(&limit);
+	CHECK_REFUSED(weir_store_limit(store, NULL, &error),
+		      "the limit has no size that is known");
+	CHECK_REFUSED(weir_store_limit(store, &limit, &error),
+		      "there is no kind");
+	limit.kind = "e mail";
+	CHECK_REFUSED(weir_store_limit(store, &limit, &error),
+		      "kind \"e mail\" has something else than letters, "
+		      "digits, _ and -[]<>/.\xc2\xb7:+");
+	limit.kind = "email";
+	CHECK_REFUSED(weir_store_limit(store, &limit, &error),
+		      "the limit has neither a number of jobs nor a rate");
+	limit.per_second = -1;
+	CHECK_REFUSED(weir_store_limit(store, &limit, &error),
+		      "the rate is between one a year and a thousand million "
+		      "a second");
+	limit.per_second = 0;
+	limit.most = UINT32_MAX;
+	CHECK_REFUSED(weir_store_limit(store, &limit, &error),
+		      "most and burst are at most 2147483647");
+	CHECK_REFUSED(weir_store_unlimit(store, NULL, &error),
+		      "there is no kind");
+	CHECK_REFUSED(weir_store_limits(store, NULL, NULL, &error),
+		      "nobody takes the rows");
+}
+
+/* What a file has instead is said. */
+TEST(queue_calls, limit_nothing_across_processes_in_a_file)
+{
+	const char *why = "limits across processes need PostgreSQL; a worker "
+			  "has its own: weir work --limit and --rate, or width "
+			  "and rate of a handler";
+	struct notes *notes = notes_new();
+	weir_store *store = &notes->base;
+	struct weir_store_ops ops = *store->ops;
+	weir_kind_limit limit;
+
+	ops.limit_put = NULL;
+	ops.limit_delete = NULL;
+	ops.limits = NULL;
+	store->ops = &ops;
+	weir_kind_limit_init(&limit);
+	limit.kind = "email";
+	limit.most = 1;
+	CHECK_REFUSED(weir_store_limit(store, &limit, &error), why);
+	CHECK_REFUSED(weir_store_unlimit(store, "email", &error), why);
+	CHECK_REFUSED(weir_store_limits(store, ignore_limit, NULL, &error),
+		      why);
+}
+
 TEST(queue_calls, write_nothing_to_a_store_that_was_opened_read_only)
 {
+	weir_kind_limit limit = {
+		.size = sizeof(limit), .kind = "email", .most = 1};
 	struct notes *notes = notes_new();
 	weir_insert insert = email();
 	weir_schedule schedule = {.size = sizeof(schedule),
@@ -583,6 +704,8 @@ TEST(queue_calls, write_nothing_to_a_store_that_was_opened_read_only)
 		      why);
 	CHECK_REFUSED(weir_store_schedule(store, &schedule, &error), why);
 	CHECK_REFUSED(weir_store_unschedule(store, "n", &error), why);
+	CHECK_REFUSED(weir_store_limit(store, &limit, &error), why);
+	CHECK_REFUSED(weir_store_unlimit(store, "email", &error), why);
 	CHECK_REFUSED(weir_store_pause_schedule(store, "n", true, &error), why);
 	CHECK_EQ_INT(list_with(notes, NULL), WEIR_OK);
 }

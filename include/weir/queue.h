@@ -528,6 +528,78 @@ weir_store_set_finished(weir_store *store, const char *queue,
 			weir_finished_policy finished, weir_error *reterr);
 
 /*
+ * A limit of a kind that holds for all workers of a store together, on
+ * whatever machines: how many of its jobs may run at once, and how many may
+ * begin in a second.  A store in PostgreSQL only (weir/fleet.h); in a file each
+ * process has limits of its own, in the handlers of weir/work.h.
+ *
+ * Jobs that wait for a limit stay available, and stand in line with those of
+ * other kinds by priority and time.  A job begins, and counts as one that runs,
+ * when it is claimed.
+ *
+ * size        sizeof(weir_kind_limit).
+ * kind        which.  Required.
+ * most        run at once; 0: any number.
+ * per_second  begin in a second, on average; 0: any number.
+ * burst       begin at once, after a time with none; 0: a twentieth of a
+ *             second's, but one at least.
+ * running, waiting  how many do, just now; of rows only.
+ */
+typedef struct weir_kind_limit {
+	size_t size;
+	const char *kind;
+	uint32_t most;
+	double per_second;
+	uint32_t burst;
+	uint64_t running, waiting;
+} weir_kind_limit;
+
+WEIR_OPTIONS_TYPE(weir_kind_limit)
+
+typedef bool weir_kind_limit_fn(const weir_kind_limit *row, void *user);
+
+/*
+ * Set a limit, or change the one that the kind has.  Workers that run heed it
+ * at once; what runs already runs on, and counts.  A kind that had no limit
+ * pauses for a second first, so that all have heard of it.
+ *
+ * Waits:   for the server.
+ * Threads: any.
+ * Owns:    nothing.
+ * Returns: WEIR_OK, WEIR_INVAL (a bad limit, or the store is none in
+ *          PostgreSQL), WEIR_BUSY, WEIR_NOMEM, WEIR_SYSTEM, WEIR_CORRUPT.
+ */
+WEIR_API WEIR_NODISCARD weir_status weir_store_limit(
+	weir_store *store, const weir_kind_limit *limit, weir_error *reterr);
+
+/*
+ * Take the limit of a kind away.
+ *
+ * Waits:   for the server.
+ * Threads: any.
+ * Owns:    nothing.
+ * Returns: WEIR_OK, WEIR_INVAL (as above), WEIR_NOTFOUND (it has none),
+ *          WEIR_BUSY, WEIR_NOMEM, WEIR_SYSTEM, WEIR_CORRUPT.
+ */
+WEIR_API WEIR_NODISCARD weir_status weir_store_unlimit(weir_store *store,
+						       const char *kind,
+						       weir_error *reterr);
+
+/*
+ * Give each limit, by kind.  Counting takes time in proportion to the jobs.
+ *
+ * Waits:   for the server.
+ * Threads: any; row may not call the store.
+ * Owns:    rows are lent.
+ * Returns: WEIR_OK, WEIR_INVAL (as above), WEIR_BUSY, WEIR_NOMEM, WEIR_SYSTEM,
+ *          WEIR_CORRUPT.
+ */
+WEIR_API WEIR_NODISCARD weir_status weir_store_limits(weir_store *store,
+						      weir_kind_limit_fn *row,
+						      void *user,
+						      weir_error *reterr);
+
+/*
  * A job that is inserted again and again.  Kept in the store; whichever
  * worker sees that one is due inserts it, and no other does.
  *

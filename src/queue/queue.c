@@ -451,3 +451,108 @@ weir_store_schedules(weir_store *store, weir_schedule_fn *row, void *user,
 		return invalid(reterr, "nobody takes the rows");
 	return store->ops->schedules(store, row, user, reterr);
 }
+
+static weir_status
+check_limits(const weir_store *store, weir_error *reterr)
+{
+	return store->ops->limits
+		       ? WEIR_OK
+		       : invalid(reterr,
+				 "limits across processes need PostgreSQL; a "
+				 "worker has its own: weir work --limit and "
+				 "--rate, or width and rate of a handler");
+}
+
+static weir_status
+check_kind(const char *kind, weir_error *reterr)
+{
+	if (!kind)
+		return invalid(reterr, "there is no kind");
+	return check_name("kind", kind, weir__kind_fault, reterr);
+}
+
+/* A rate that is as weir_limit_new() wants it, or none. */
+static weir_status
+check_limit(weir_kind_limit *limit, weir_error *reterr)
+{
+	const double per_year = 1.0 / (365 * 86400);
+	double burst = limit->per_second / 20;
+	weir_status status = check_kind(limit->kind, reterr);
+
+	if (status != WEIR_OK)
+		return status;
+	if (limit->most == 0 && limit->per_second == 0)
+		return invalid(reterr, "the limit has neither a number of jobs "
+				       "nor a rate");
+	if (limit->per_second != 0 &&
+	    !(limit->per_second >= per_year && limit->per_second <= 1e9))
+		return invalid(reterr, "the rate is between one a year and "
+				       "a thousand million a second");
+	if (limit->most > INT32_MAX || limit->burst > INT32_MAX)
+		return invalid(reterr, "most and burst are at most "
+				       "2147483647");
+	if (limit->burst == 0)
+		limit->burst = burst < 1     ? 1
+			       : burst > 1e6 ? 1000000
+					     : (uint32_t)burst;
+	return WEIR_OK;
+}
+
+weir_status
+weir_store_limit(weir_store *store, const weir_kind_limit *limit,
+		 weir_error *reterr)
+{
+	weir_kind_limit ours = {0};
+	weir_error error;
+	weir_status status;
+
+	if (!reterr)
+		reterr = &error;
+	status = check_limits(store, reterr);
+	if (status == WEIR_OK)
+		status = check_writable(store, reterr);
+	if (status != WEIR_OK)
+		return status;
+	if (!limit || !weir__options_copy(&ours, sizeof(ours), limit,
+					  limit->size, sizeof(size_t)))
+		return invalid(reterr, "the limit has no size that is known");
+	status = check_limit(&ours, reterr);
+	if (status != WEIR_OK)
+		return status;
+	return store->ops->limit_put(store, &ours, reterr);
+}
+
+weir_status
+weir_store_unlimit(weir_store *store, const char *kind, weir_error *reterr)
+{
+	weir_error error;
+	weir_status status;
+
+	if (!reterr)
+		reterr = &error;
+	status = check_limits(store, reterr);
+	if (status == WEIR_OK)
+		status = check_writable(store, reterr);
+	if (status == WEIR_OK)
+		status = check_kind(kind, reterr);
+	if (status != WEIR_OK)
+		return status;
+	return store->ops->limit_delete(store, kind, reterr);
+}
+
+weir_status
+weir_store_limits(weir_store *store, weir_kind_limit_fn *row, void *user,
+		  weir_error *reterr)
+{
+	weir_error error;
+	weir_status status;
+
+	if (!reterr)
+		reterr = &error;
+	status = check_limits(store, reterr);
+	if (status != WEIR_OK)
+		return status;
+	if (!row)
+		return invalid(reterr, "nobody takes the rows");
+	return store->ops->limits(store, row, user, reterr);
+}

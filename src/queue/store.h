@@ -137,6 +137,9 @@ struct weir_turn {
 	const char *const *kinds; /* NULL: any */
 	size_t kind_count;
 	bool kinds_left_out;
+	/* How many run at once; 0: any number.  No more jobs than that of
+	 * kinds with a limit (limit_put) are claimed, ahead or not. */
+	uint32_t slots;
 	/*
 	 * The store may keep claims to itself for a moment, and write them with
 	 * what has become of them.  Until then a finish comes back as BUSY:
@@ -151,8 +154,10 @@ struct weir_turn {
 	int64_t hold_until_ns;
 	struct weir_batch *batch; /* NULL: nothing was claimed */
 	bool more;                /* a want was filled: there may be more */
-	bool suspects;      /* a job was passed over because it is a suspect */
-	int64_t cancel_seq; /* in and out, for cancels; 0 at first */
+	bool suspects; /* a job was passed over because it is a suspect */
+	bool limited;  /* a job was passed over because of a limit */
+	int64_t limited_at_ns; /* look again by then, by weir_now_ns() */
+	int64_t cancel_seq;    /* in and out, for cancels; 0 at first */
 	/* Ids of jobs that somebody wants cancelled, ours or not; appended. */
 	struct weir_buf *cancels; /* int64_t each */
 };
@@ -278,6 +283,18 @@ struct weir_store_ops {
 				      bool pause, weir_error *reterr);
 	weir_status (*schedules)(weir_store *store, weir_schedule_fn *row,
 				 void *user, weir_error *reterr);
+
+	/*
+	 * Limits that hold for whoever works the store; NULL: it has none.
+	 * limit is checked, with a burst.
+	 */
+	weir_status (*limit_put)(weir_store *store,
+				 const weir_kind_limit *limit,
+				 weir_error *reterr);
+	weir_status (*limit_delete)(weir_store *store, const char *kind,
+				    weir_error *reterr); /* also NOTFOUND */
+	weir_status (*limits)(weir_store *store, weir_kind_limit_fn *row,
+			      void *user, weir_error *reterr);
 
 	/*
 	 * A descriptor that is readable when somebody, in whatever process,

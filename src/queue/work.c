@@ -127,6 +127,8 @@ lose(weir_work *work, int64_t now_ns)
 	weir__work_lose_all(work, now_ns);
 	weir__work_expect_jobs(work);
 	work->suspects.phase = WEIR_SUSPECT_NONE;
+	work->limited = false;
+	work->limited_at_ns = WEIR_FOREVER;
 }
 
 /* Show that we live.  Who holds nothing need not. */
@@ -313,8 +315,9 @@ is_drained(const weir_work *work)
 {
 	return work->options.until_empty && work->held_len == 0 &&
 	       work->kept_up && !weir__work_expects_jobs(work) &&
-	       !work->suspects.seen && !work->turn_trouble.on &&
-	       !work->upkeep_trouble.on && !weir__upkeep_is_due(&work->upkeep);
+	       !work->suspects.seen && !work->limited &&
+	       !work->turn_trouble.on && !work->upkeep_trouble.on &&
+	       !weir__upkeep_is_due(&work->upkeep);
 }
 
 /* The store takes no outcomes, and nobody is to wait for that any longer. */
@@ -369,6 +372,7 @@ wake_at_ns(const weir_work *work, const struct weir_work_look *look,
 	if (work->seen_level != WEIR_WORK_ON)
 		return at_ns;
 	at_ns = weir__earlier_ns(at_ns, work->stall_at_ns);
+	at_ns = weir__earlier_ns(at_ns, work->limited_at_ns);
 	suspects_ns = weir__suspects_at_ns(work);
 	/* Not so in the past: then it is something else that it waits for. */
 	if (suspects_ns > now_ns)
@@ -469,7 +473,7 @@ init(weir_work *work, weir_store *store)
 	weir__list_init(&work->held);
 	weir__list_init(&work->pending);
 	weir__list_init(&work->again);
-	work->hold_until_ns = WEIR_FOREVER;
+	work->hold_until_ns = work->limited_at_ns = WEIR_FOREVER;
 	weir__list_init(&work->spare);
 	weir__pace_init(&work->pace);
 	work->give_up_ns = WEIR_FOREVER;

@@ -199,6 +199,8 @@ struct weir_work {
 	struct weir_list again;
 	int64_t pending_since_ns;
 	int64_t hold_until_ns;  /* the next turn is not to be later */
+	bool limited;           /* jobs wait for a limit of all workers */
+	int64_t limited_at_ns;  /* look at those by then */
 	struct weir_list spare; /* to use again */
 	size_t spare_len;
 	struct weir_slab *slabs; /* where they come from */

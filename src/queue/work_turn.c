@@ -18,6 +18,9 @@
  * asked again until there is a reason to: the store's bell, a job of ours that
  * goes back, a promotion, a sweep.
  *
+ * A limit of all workers together is the store's affair (store.h, limited): it
+ * says that jobs wait for one, and when to ask again.
+ *
  * A store may hold what it has claimed, and write it when all of it has ended
  * or a while has passed (store.h, may_hold).  What it says BUSY to stays
  * pending, in a line of its own, and goes along with each turn; it is no reason
@@ -156,6 +159,20 @@ share_out(weir_work *work, uint32_t room, uint32_t ahead)
 	return wanted;
 }
 
+/*
+ * Jobs that wait for a limit are asked for when it may let them through: it is
+ * time, or the turn tells of some that have ended.
+ */
+static void
+heed_limits(weir_work *work, int64_t now_ns)
+{
+	if (!work->limited ||
+	    (work->pending_len == 0 && now_ns < work->limited_at_ns))
+		return;
+	work->limited_at_ns = WEIR_FOREVER;
+	weir__work_expect_jobs(work);
+}
+
 uint32_t
 weir__work_wants(weir_work *work, const struct weir_work_look *look,
 		 int64_t now_ns)
@@ -165,6 +182,7 @@ weir__work_wants(weir_work *work, const struct weir_work_look *look,
 		(int64_t)work->lane.width + ahead - look->running - look->ready;
 	bool alone = false;
 
+	heed_limits(work, now_ns);
 	work->want_count = 0;
 	work->want_alone = false;
 	for (size_t i = 0; i < work->queue_count; i++)
@@ -520,6 +538,16 @@ settle_finished(weir_work *work, const struct weir_turn *turn)
 		work->pending_since_ns -= PATIENCE_NS;
 }
 
+/* A turn that was for a suspect says nothing of the others. */
+static void
+note_limited(weir_work *work, const struct weir_turn *turn)
+{
+	if (work->want_count == 0 || work->want_alone)
+		return;
+	work->limited = turn->limited;
+	work->limited_at_ns = turn->limited_at_ns;
+}
+
 weir_status
 weir__work_turn(weir_work *work, uint32_t wanted, int64_t now_ns,
 		weir_error *reterr)
@@ -531,8 +559,10 @@ weir__work_turn(weir_work *work, uint32_t wanted, int64_t now_ns,
 		.kinds = work->kind_name_count > 0 ? work->kind_names : NULL,
 		.kind_count = work->kind_name_count,
 		.kinds_left_out = work->kind_names_left_out,
+		.slots = work->lane.width,
 		.may_hold = true,
 		.hold_until_ns = WEIR_FOREVER,
+		.limited_at_ns = WEIR_FOREVER,
 		.cancel_seq = work->cancel_seq,
 		.cancels = &work->cancels,
 	};
@@ -555,6 +585,7 @@ weir__work_turn(weir_work *work, uint32_t wanted, int64_t now_ns,
 		work->cancel_seq = turn.cancel_seq;
 	heed_cancels(work, turn.batch, now_ns);
 	work->look = false;
+	note_limited(work, &turn);
 	if (work->want_count > 0)
 		weir__suspects_note(work, turn.suspects, work->want_alone,
 				    turn.batch, now_ns);
