@@ -434,9 +434,10 @@ PG_TEST(versions, of_a_store_that_is_not_there_are_not_found)
 	sql("CREATE TABLE other (id int)");
 	check_refused(our_url(""), LOOK, WEIR_NOTFOUND, "no tables of River");
 	close_store(open_ours(CREATE));
-	CHECK_STR(sql("SELECT string_agg(line || version, ' ' ORDER BY line,"
-		      " version) FROM river_migration"),
-		  "main1 main2 main3 main4 main5 main6 main7 main8 weir1");
+	CHECK_STR(
+		sql("SELECT string_agg(line || version, ' ' ORDER BY line,"
+		    " version) FROM river_migration"),
+		"main1 main2 main3 main4 main5 main6 main7 main8 weir1 weir2");
 }
 
 PG_TEST(versions, of_river_before_7_are_old)
@@ -456,7 +457,7 @@ PG_TEST(versions, of_river_before_7_are_old)
 
 PG_TEST(versions, of_river_from_7_on_are_fine)
 {
-	leave_at(7, 1);
+	leave_at(7, PG_WEIR_VERSION);
 	close_store(open_ours(LOOK));
 	close_store(open_ours(READ_ONLY));
 	CHECK_STR(sql("SELECT max(version) FROM river_migration"), "7");
@@ -472,7 +473,7 @@ PG_TEST(versions, without_tables_of_ours_are_old)
 	CHECK_STR(sql("SELECT string_agg(line || version, ' ' ORDER BY line,"
 		      " version) FROM river_migration WHERE version > 7"
 		      " OR line = 'weir'"),
-		  "main8 weir1");
+		  "main8 weir1 weir2");
 }
 
 PG_TEST(versions, that_we_do_not_know_are_newer)
@@ -482,10 +483,10 @@ PG_TEST(versions, that_we_do_not_know_are_newer)
 	check_refused(our_url(""), CREATE | MIGRATE, WEIR_NEWER,
 		      "version 9, this weir knows 8");
 	sql("DELETE FROM river_migration WHERE version = 9");
-	sql("INSERT INTO river_migration (line, version) VALUES ('weir', 2)");
+	sql("INSERT INTO river_migration (line, version) VALUES ('weir', 3)");
 	check_refused(our_url(""), CREATE | MIGRATE, WEIR_NEWER,
-		      "its version is 2, this weir knows 1");
-	sql("DELETE FROM river_migration WHERE version = 2 AND line = 'weir'");
+		      "its version is 3, this weir knows 2");
+	sql("DELETE FROM river_migration WHERE version = 3 AND line = 'weir'");
 	sql("INSERT INTO river_migration (line, version) VALUES ('pro', 99)");
 	close_store(open_ours(LOOK));
 }
@@ -498,12 +499,33 @@ PG_TEST(versions, with_tables_of_river_pro_are_fine)
 
 	CHECK_EQ_INT(weir__pg_versions(weir__pg_of(store), &v, &error),
 		     WEIR_OK);
-	CHECK(!v.is_pro && v.has_rows && v.river == 8 && v.ours == 1);
+	CHECK(!v.is_pro && v.has_rows && v.river == 8 && v.ours == 2);
 	sql("CREATE TABLE river_workflow (id int)");
 	CHECK_EQ_INT(weir__pg_versions(weir__pg_of(store), &v, &error),
 		     WEIR_OK);
 	CHECK(v.is_pro);
 	close_store(store);
+	close_store(open_ours(LOOK));
+}
+
+/* What is there is told by rows, and by tables if they are fewer. */
+PG_TEST(versions, of_ours_that_are_old_are_refused_until_they_are_migrated)
+{
+	leave_at(8, 1);
+	sql("INSERT INTO weir_suspect VALUES (7, 1)");
+	check_refused(our_url(""), LOOK, WEIR_OLD,
+		      "not those of weir (version 1, this weir needs 2)");
+	close_store(open_ours(MIGRATE));
+	CHECK_STR(sql("SELECT count(*) FROM weir_limit"), "0");
+	CHECK_STR(sql("SELECT count(*) FROM weir_suspect"), "1");
+	sql("DROP TABLE weir_limit");
+	check_refused(our_url(""), LOOK, WEIR_OLD, "version 1");
+	close_store(open_ours(MIGRATE));
+	CHECK_STR(sql("SELECT count(*) FROM weir_limit"), "0");
+	CHECK_STR(sql("SELECT string_agg(version::text, ' ' ORDER BY version)"
+		      " FROM river_migration WHERE line = 'weir'"),
+		  "1 2");
+	sql("DROP TABLE river_migration");
 	close_store(open_ours(LOOK));
 }
 
@@ -561,13 +583,14 @@ fingerprint(void)
 		schema, schema, schema, schema, schema);
 }
 
-#define VERSIONS (PG_SCHEMA_VERSION + 2) /* the last one: ours, too */
+/* The last ones: ours, too. */
+#define VERSIONS (PG_SCHEMA_VERSION + PG_WEIR_VERSION + 1)
 
 static void
 migrate_to(weir_store *store, int version)
 {
 	if (version > PG_SCHEMA_VERSION)
-		migrate(store, PG_SCHEMA_VERSION, PG_WEIR_VERSION);
+		migrate(store, PG_SCHEMA_VERSION, version - PG_SCHEMA_VERSION);
 	else
 		migrate(store, version, 0);
 }
@@ -626,7 +649,7 @@ PG_TEST(migrations, keep_the_jobs)
 	for (int version = 7; version > 1; version--)
 		migrate_to(store, version);
 	sql("UPDATE river_job SET args = NULL, tags = NULL");
-	migrate_to(store, VERSIONS);
+	migrate_to(store, VERSIONS - 1);
 	CHECK_STR(sql("SELECT concat_ws(' ', id, kind, args, tags, state)"
 		      " FROM river_job"),
 		  "1 work {} {} available");
@@ -688,7 +711,7 @@ PG_TEST(migrations, at_once_do_each_step_once)
 			0);
 	for (int i = 0; i < 8; i++)
 		REQUIRE(pthread_join(threads[i], NULL) == 0);
-	CHECK_STR(sql("SELECT count(*) FROM river_migration"), "9");
+	CHECK_STR(sql("SELECT count(*) FROM river_migration"), "10");
 }
 
 /* Whoever finds it half made waits for the rest. */

@@ -89,11 +89,11 @@ refuse_loss(struct db *db, int target)
 	struct weir_buf text = {0}, words = {0};
 	weir_error error = {0};
 	weir_status status = weir__pg_loss(db->store, target, &loss, &error);
-	const char *list_of = loss.jobs > 0 ? "jobs" : "schedule";
+	const char *list_of;
 
 	if (status != WEIR_OK)
 		return weir__db_failed(db, what, status, &error);
-	if (loss.jobs + loss.schedules + loss.archived == 0)
+	if (loss.jobs + loss.schedules + loss.archived + loss.limits == 0)
 		return -1;
 	if (loss.jobs > 0)
 		weir__buf_printf(&text, "%" PRIu64 " jobs, ", loss.jobs);
@@ -103,11 +103,16 @@ refuse_loss(struct db *db, int target)
 	if (loss.archived > 0)
 		weir__buf_printf(&text, "%" PRIu64 " archived jobs, ",
 				 loss.archived);
+	if (loss.limits > 0)
+		weir__buf_printf(&text, "%" PRIu64 " limits, ", loss.limits);
 	weir__cli_error(db->cli, what, "%.*s would be lost",
 			text.failed ? 0 : (int)text.len - 2,
 			weir__buf_str(&text));
 	weir__queue_put_db(db->cli, &words, db->options->db);
-	if (loss.jobs + loss.schedules > 0)
+	list_of = loss.jobs > 0        ? "jobs"
+		  : loss.schedules > 0 ? "schedule"
+				       : "limits";
+	if (loss.jobs + loss.schedules + loss.limits > 0)
 		weir__cli_try(db->cli, "weir %s list%s", list_of,
 			      weir__buf_str(&words));
 	weir__buf_fini(&words);

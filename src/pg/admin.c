@@ -230,6 +230,8 @@ static const struct pg_sql jobs_sql = {"loss_jobs",
 static const struct pg_sql ours_sql = {
 	"loss_ours", "SELECT (SELECT count(*) FROM @weir_schedule),"
 		     " (SELECT count(*) FROM @weir_archive)"};
+static const struct pg_sql limits_sql = {"loss_limits",
+					 "SELECT count(*) FROM @weir_limit"};
 
 weir_status
 weir__pg_loss(weir_store *base, int river, struct weir_pg_loss *ret,
@@ -237,7 +239,7 @@ weir__pg_loss(weir_store *base, int river, struct weir_pg_loss *ret,
 {
 	struct weir_pg *store = weir__pg_of(base);
 	struct pg_versions versions = {0};
-	PGresult *jobs = NULL, *ours = NULL;
+	PGresult *jobs = NULL, *ours = NULL, *limits = NULL;
 	struct pg_params p = {0};
 	weir_status status = weir__pg_versions(store, &versions, reterr);
 
@@ -250,14 +252,21 @@ weir__pg_loss(weir_store *base, int river, struct weir_pg_loss *ret,
 	if (status == WEIR_OK && river < PG_SCHEMA_OLDEST && versions.ours > 0)
 		status = weir__pg_ask(&store->admin, &ours_sql, &p, &ours,
 				      reterr);
+	/* Limits came with our second. */
+	if (status == WEIR_OK && river < PG_SCHEMA_OLDEST && versions.ours > 1)
+		status = weir__pg_ask(&store->admin, &limits_sql, &p, &limits,
+				      reterr);
 	if (status == WEIR_OK && jobs)
 		ret->jobs = (uint64_t)weir__pg_get_int(jobs, 0, 0);
 	if (status == WEIR_OK && ours) {
 		ret->schedules = (uint64_t)weir__pg_get_int(ours, 0, 0);
 		ret->archived = (uint64_t)weir__pg_get_int(ours, 0, 1);
 	}
+	if (status == WEIR_OK && limits)
+		ret->limits = (uint64_t)weir__pg_get_int(limits, 0, 0);
 	PQclear(jobs);
 	PQclear(ours);
+	PQclear(limits);
 	weir__pg_params_fini(&p);
 	return status;
 }
@@ -298,5 +307,7 @@ weir__pg_river_what(int version)
 const char *
 weir__pg_our_what(int version)
 {
-	return version == 1 ? "workers, suspects, archives, schedules" : NULL;
+	if (version == 1)
+		return "workers, suspects, archives, schedules";
+	return version == 2 ? "limits of kinds" : NULL;
 }

@@ -8,7 +8,7 @@
 
 #define WEIR_PG_RIVER_NEWEST 8
 #define WEIR_PG_RIVER_OLDEST 7 /* what can be worked on */
-#define WEIR_PG_OURS_NEWEST  1
+#define WEIR_PG_OURS_NEWEST  2
 
 /* Texts are at most as long as PostgreSQL lets names be. */
 struct weir_pg_info {
@@ -57,7 +57,7 @@ WEIR_NODISCARD weir_status weir__pg_check(weir_store *store,
 
 /* What tables that are taken away have in them. */
 struct weir_pg_loss {
-	uint64_t jobs, schedules, archived;
+	uint64_t jobs, schedules, archived, limits;
 };
 
 /* What would be lost on the way to that version of River's. */

@@ -16,8 +16,9 @@
  * attempted_at is what a claim is fenced by, together with the attempt, which
  * a release gives back; so it always grows, even if the clock does not.
  */
+#include "pg/claim.h"
 #include "pg/cursor.h"
-#include "pg/turn.h"
+#include "pg/limit.h"
 
 #include "base/assert.h"
 #include "pg/row.h"
@@ -32,95 +33,29 @@ enum {
 	COLUMN_SCHEDULED = 7,
 	COLUMN_QUEUE = 12,
 	COLUMN_SUSPECTS = 22, /* not of a hold: */
+	COLUMN_LIMITS = 23,
+	COLUMN_IS_LIMITED = 24, /* with a look at limits only */
 	COLUMN_HOLD_AT = 22,
 	COLUMN_HOLD_POLICY = 23,
 	COLUMN_HOLD_SUSPECTS = 24,
+	COLUMN_HOLD_LIMITS = 25,
 };
 
-/*
- * $1, $2: wants; $3: the owner; $8: whether wants of this turn are mixed, and
- * so depend on what those before have claimed; $10 to $13: cursors of wants,
- * by priority.
- */
-#define WANTS_UNLESS                                                       \
-	"WITH w AS MATERIALIZED (SELECT * FROM unnest($1::text[],"         \
-	" $2::integer[], $10::timestamptz[], $11::timestamptz[],"          \
-	" $12::timestamptz[], $13::timestamptz[])"                         \
-	" AS w(queue, most, from1, from2, from3, from4)"                   \
-	" WHERE EXISTS (SELECT 1 FROM @weir_client WHERE id = $3)"         \
-	" AND (NOT $8 OR coalesce(current_setting('weir.turn', true), '')" \
-	" NOT IN ("
-#define WANTS_END                                       \
-	"))"                                            \
-	" AND NOT EXISTS (SELECT 1 FROM @river_queue q" \
-	" WHERE q.name = w.queue AND q.paused_at IS NOT NULL)),"
-
-/* Each priority, and where it is begun. */
-#define LINES                                                     \
-	"(VALUES (1::smallint, w.from1), (2::smallint, w.from2)," \
-	" (3::smallint, w.from3), (4::smallint, w.from4)) p (priority, first)"
-
-/* $5, $6, $7: any kind; these; or all but these. */
-#define KIND_FITS "($5 OR (j.kind = ANY($6::text[])) <> $7)"
-#define NOW       "coalesce($4::timestamptz, now())"
-#define IS_DUE    "j.scheduled_at <= " NOW
-#define IN_ORDER  "ORDER BY j.priority, j.scheduled_at, j.id"
-
-/*
- * $9: the owner's mark.
- *
- * By a list of ids and not by a join: a planner that does not know how few they
- * are may walk along the whole table for a join.
- */
-/* The time is truncated once, and not for each row. */
-#define CLAIM_AT PG_NEXT_AT_OF("j", "(SELECT " PG_WHOLE_MS(NOW) ")")
-#define CLAIM_BY PG_NEXT_BY("j", "$9")
-#define CLAIMED                                                   \
-	" claimed AS (UPDATE @river_job j SET state = 'running'," \
-	" attempt = j.attempt + 1, attempted_at = " CLAIM_AT ","  \
-	" attempted_by = " CLAIM_BY                               \
-	" WHERE j.id = ANY (ARRAY(SELECT id FROM picked))"        \
-	" RETURNING " PG_JOB_COLUMNS ")"
-
-/* And what those behind it are told. */
-#define TELL     "CASE WHEN $8 AND c.id IS NOT NULL THEN set_config('weir.turn', '"
-#define TELL_END "', true) END"
-
-/* Is a job there that only is passed over because it is a suspect? */
-#define SUSPECTS                                                   \
-	"(SELECT EXISTS (SELECT 1 FROM @weir_suspect s, LATERAL (" \
-	"SELECT 1 FROM @river_job j WHERE j.id = s.job"            \
-	" AND j.state::text = 'available'"                         \
-	" AND j.queue IN (SELECT queue FROM w WHERE most > 0)"     \
-	" AND " IS_DUE " AND " KIND_FITS " OFFSET 0) j) AS suspects) x"
-
-/* OFFSET 0 has each suspect looked up, and no join made of it. */
 static const struct pg_sql claim_sql = {
 	"claim", WANTS_UNLESS
 	"'suspect'" WANTS_END
-	" picked AS MATERIALIZED (SELECT x.id FROM w, LATERAL ("
-	"SELECT y.id FROM " LINES
-	", LATERAL (SELECT j.id FROM @river_job j WHERE j.state = 'available'"
-	" AND j.queue = w.queue AND j.priority = p.priority AND " IS_DUE
-	" AND j.scheduled_at >= coalesce(p.first, '-infinity') AND " KIND_FITS
-	" AND NOT EXISTS (SELECT 1 FROM @weir_suspect s"
-	" WHERE s.job = j.id OFFSET 0) ORDER BY j.scheduled_at, j.id"
-	" LIMIT w.most FOR UPDATE OF j SKIP LOCKED) y LIMIT w.most) x)," CLAIMED
-	" SELECT c.*, x.suspects, " TELL "some" TELL_END " FROM " SUSPECTS
+	" picked AS MATERIALIZED (SELECT x.id FROM w, LATERAL (" PICK
+	"j.id" PICK_END ") x)," CLAIMED " SELECT c.*, x.suspects, " HAS_LIMITS
+	", " TELL "some" TELL_END " FROM " SUSPECTS IS_UNLIMITED SUSPECTS_END
 	" LEFT JOIN claimed c ON true"};
 
 /* The one job of its turn. */
 static const struct pg_sql suspect_sql = {
 	"claim_suspect", WANTS_UNLESS
 	"'some', 'suspect'" WANTS_END
-	" picked AS MATERIALIZED (SELECT x.id FROM w, LATERAL ("
-	"SELECT j.id FROM @river_job j WHERE j.id = ANY (ARRAY("
-	"SELECT s.job FROM @weir_suspect s))"
-	" AND j.state::text = 'available'"
-	" AND j.queue = w.queue AND w.most > 0"
-	" AND " IS_DUE " AND " KIND_FITS " " IN_ORDER
-	" LIMIT 1 FOR UPDATE OF j SKIP LOCKED) x LIMIT 1)," CLAIMED
-	" SELECT c.*, false, " TELL "suspect" TELL_END " FROM claimed c"};
+	" picked AS MATERIALIZED (" PICK_SUSPECT IS_UNLIMITED PICK_SUSPECT_END
+	")," CLAIMED " SELECT c.*, false, " TELL "suspect" TELL_END
+	" FROM claimed c"};
 
 #define HOLD_COLUMNS \
 	PG_JOB_COLUMNS_WITH("'available'::text", "NULL::integer", "NULL::text")
@@ -146,7 +81,8 @@ static const struct pg_sql hold_sql = {
 	" WHERE EXISTS (SELECT 1 FROM @weir_client WHERE id = $3)"
 	" AND NOT EXISTS (SELECT 1 FROM @river_queue q"
 	" WHERE q.name = w.queue AND q.paused_at IS NOT NULL))"
-	" SELECT held.*, x.suspects FROM " SUSPECTS
+	" SELECT held.*, x.suspects, " HAS_LIMITS
+	" FROM " SUSPECTS IS_UNLIMITED SUSPECTS_END
 	" LEFT JOIN LATERAL (SELECT z.*, w.finished FROM w, LATERAL ("
 	"SELECT y.* FROM " LINES ", LATERAL ("
 	"SELECT " HOLD_COLUMNS ", " CLAIM_AT " FROM @river_job j"
@@ -155,7 +91,8 @@ static const struct pg_sql hold_sql = {
 	" AND j.scheduled_at >= coalesce(p.first, '-infinity')"
 	" AND " KIND_FITS " AND j.unique_key IS NULL"
 	" AND j.kind <> ALL ($8::text[]) AND (j.id & $13) = $14"
-	" AND " IS_INNOCENT " ORDER BY j.scheduled_at, j.id"
+	" AND " IS_UNLIMITED " AND " IS_INNOCENT
+	" ORDER BY j.scheduled_at, j.id"
 	" LIMIT w.most FOR UPDATE OF j SKIP LOCKED) y LIMIT w.most) z) held"
 	" ON true"};
 
@@ -183,7 +120,7 @@ static const struct pg_sql rest_sql = {
 	"  ELSE '-infinity' END"
 	" AND (j.priority, j.scheduled_at, j.id) < (w.priority, w.due, w.id)"
 	" AND (j.unique_key IS NOT NULL OR j.kind = ANY ($17::text[]))"
-	" AND NOT EXISTS (SELECT 1 FROM @weir_suspect s"
+	" AND " IS_UNLIMITED " AND NOT EXISTS (SELECT 1 FROM @weir_suspect s"
 	" WHERE s.job = j.id OFFSET 0) ORDER BY j.scheduled_at, j.id"
 	" LIMIT w.most FOR UPDATE OF j SKIP LOCKED) y LIMIT w.most) x)," CLAIMED
 	" SELECT c.*, false FROM claimed c"};
@@ -308,6 +245,8 @@ sql_of(const struct pg_turn *t, const struct pg_claim_sent *sent)
 {
 	switch (t->way) {
 	case PG_WAY_CLAIM:
+		if (t->looks)
+			return weir__pg_limit_claim(sent->alone);
 		return sent->alone ? &suspect_sql : &claim_sql;
 	case PG_WAY_HOLD:
 		return &hold_sql;
@@ -324,6 +263,9 @@ weir__pg_claim_send(struct pg_turn *t)
 	weir_assert(t->way == PG_WAY_CLAIM || !t->wants_alone);
 	if (t->claim_count > 0)
 		weir__pg_cursor_begin(t);
+	t->looks = t->looks && t->way == PG_WAY_CLAIM && t->claim_count > 0;
+	if (t->looks)
+		weir__pg_limit_lock_send(t);
 	for (size_t i = 0; i < t->claim_count; i++) {
 		struct pg_claim_sent *sent = &t->claims[i];
 
@@ -348,6 +290,8 @@ weir__pg_claim_send(struct pg_turn *t)
 			put_places(t, sent);
 			put_long_kinds(t);
 		}
+		if (t->looks)
+			weir__pg_limit_params(t);
 		sent->result = weir__pg_turn_send(t, sql_of(t, sent));
 	}
 }
@@ -441,7 +385,11 @@ note_cursors(struct pg_turn *t, const struct pg_claim_sent *sent,
 
 			weir_assert(p >= 0 && p < PG_PRIORITIES);
 			got.count++;
-			if (got.has[p])
+			/* What is limited has waited; others have not. */
+			if (got.has[p] ||
+			    (t->looks &&
+			     weir__pg_get_bool(result, places[at].row,
+					       COLUMN_IS_LIMITED)))
 				continue;
 			got.has[p] = true;
 			got.first_ms[p] = weir__pg_get_ms(
@@ -458,6 +406,26 @@ hold_row(const PGresult *result, int at, weir_job_row *row)
 	row->state = WEIR_JOB_RUNNING;
 	row->attempt++;
 	row->attempted_at_ms = weir__pg_get_ms(result, at, COLUMN_HOLD_AT);
+}
+
+/* What has kept jobs from being claimed. */
+static void
+note_passed_over(struct pg_turn *t, const struct pg_claim_sent *sent)
+{
+	const PGresult *result = t->results[sent->result];
+	bool holds = t->way == PG_WAY_HOLD;
+
+	if (sent->alone || t->way == PG_WAY_REST || PQntuples(result) == 0)
+		return;
+	if (weir__pg_get_bool(result, 0,
+			      holds ? COLUMN_HOLD_SUSPECTS : COLUMN_SUSPECTS))
+		t->turn->suspects = true;
+	if (t->looks)
+		weir__pg_limit_read(t, result);
+	else if (!t->others_look &&
+		 weir__pg_get_bool(result, 0,
+				   holds ? COLUMN_HOLD_LIMITS : COLUMN_LIMITS))
+		weir__pg_limit_seen(t);
 }
 
 /* The rows of one statement, behind those of the ones before. */
@@ -489,10 +457,7 @@ gather(struct pg_turn *t, const struct pg_claim_sent *sent, int *policies)
 		if (!holds || t->turn->more)
 			note_cursors(t, sent, places, count);
 	}
-	if (!sent->alone && PQntuples(result) > 0 &&
-	    weir__pg_get_bool(result, 0,
-			      holds ? COLUMN_HOLD_SUSPECTS : COLUMN_SUSPECTS))
-		t->turn->suspects = true;
+	note_passed_over(t, sent);
 	weir__buf_fini(&buf);
 	free(places);
 	return ok;

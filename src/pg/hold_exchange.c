@@ -69,6 +69,7 @@ prepare(struct pg_visit *v, struct exchange *x)
 	x->turn = weir__pg_visit_part(v);
 	x->t = weir__pg_visit_turn(v, &x->turn, &x->hold->conn);
 	x->t.way = PG_WAY_HOLD;
+	x->t.others_look = v->t->looks;
 	if (x->begins)
 		put_wants(v, x);
 }

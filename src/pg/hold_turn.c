@@ -28,6 +28,7 @@
  * Locking.  The mutexes of the connections, one at a time.
  */
 #include "pg/hold_visit.h"
+#include "pg/limit.h"
 
 #include "base/assert.h"
 
@@ -226,7 +227,8 @@ weir__pg_visit_part(const struct pg_visit *v)
 	part.finished = NULL;
 	part.wants = v->wants;
 	part.want_count = v->want_count;
-	part.more = part.suspects = false;
+	part.more = part.suspects = part.limited = false;
+	part.limited_at_ns = WEIR_FOREVER;
 	return part;
 }
 
@@ -250,6 +252,9 @@ weir__pg_visit_take(struct pg_visit *v, const struct weir_turn *part)
 {
 	v->turn->more |= part->more;
 	v->turn->suspects |= part->suspects;
+	v->turn->limited |= part->limited;
+	if (part->limited_at_ns < v->turn->limited_at_ns)
+		v->turn->limited_at_ns = part->limited_at_ns;
 	if (part->hold_until_ns < v->turn->hold_until_ns)
 		v->turn->hold_until_ns = part->hold_until_ns;
 }
@@ -351,6 +356,10 @@ visit_work(struct pg_visit *v, weir_error *reterr)
 	part.finish_count = v->rest_count;
 	part.finished = v->rest_done;
 	t.missed = v->t->missed;
+	t.looks = v->t->looks;
+	/* The holds have taken all that was wanted. */
+	if (t.looks && part.want_count == 0 && v->count > 0)
+		weir__pg_limit_seen(v->t);
 	put_notes(v, &t);
 	if (v->committed && t.note_count == 0 && !t.missed &&
 	    part.finish_count == 0 && part.want_count == 0)
@@ -440,9 +449,37 @@ forgo_next(struct pg_visit *v)
 	v->part_count = 0;
 }
 
+/*
+ * What has a limit is never held, and is claimed by the visit; so that there is
+ * room for it the holds are not to take all that is wanted.
+ */
+static void
+spare(struct pg_visit *v, uint32_t *spared)
+{
+	uint32_t slots = v->turn->slots > 0 ? v->turn->slots : PG_HOLD_LEAST;
+
+	if (v->part_count == 0 || !v->t->looks ||
+	    !weir__pg_limits_press(v->t->store))
+		return;
+	for (size_t i = 0; i < v->want_count; i++) {
+		uint32_t half = v->wants[i].count / 2;
+
+		spared[i] = slots < half ? slots : half;
+		v->wants[i].count -= spared[i];
+	}
+}
+
+static void
+give_spared(struct pg_visit *v, const uint32_t *spared)
+{
+	for (size_t i = 0; i < v->want_count && i < PG_PLACES_MAX; i++)
+		v->wants[i].count += spared[i];
+}
+
 static weir_status
 run(struct pg_visit *v, weir_error *reterr)
 {
+	uint32_t spared[PG_PLACES_MAX] = {0};
 	weir_status status = WEIR_OK;
 	bool rest = false;
 
@@ -458,7 +495,9 @@ run(struct pg_visit *v, weir_error *reterr)
 	if (status != WEIR_OK)
 		return status;
 	v->first = v->t->gathered->count;
+	spare(v, spared);
 	weir__pg_visit_exchange(v);
+	give_spared(v, spared);
 	subtract(v, v->first);
 	status = visit_work(v, reterr);
 	if (status != WEIR_OK)

@@ -264,13 +264,14 @@ read_prefix(struct pg_listener *l, char *prefix, size_t size)
 static bool
 prepare_question(struct pg_listener *l)
 {
-	static const Oid types[] = {1009, PG_TIMESTAMPTZ, PG_TIMESTAMPTZ};
+	static const Oid types[] = {1009, PG_TIMESTAMPTZ, PG_TIMESTAMPTZ,
+				    PG_TEXT};
 	struct weir_buf text = {0};
 	PGresult *result = NULL;
 	bool ok;
 
 	if (weir__pg_expand(&text, l->store, weir__pg_due_text))
-		result = PQprepare(l->pg, "due", text.data, 3, types);
+		result = PQprepare(l->pg, "due", text.data, 4, types);
 	ok = PQresultStatus(result) == PGRES_COMMAND_OK;
 	PQclear(result);
 	weir__buf_fini(&text);
@@ -344,10 +345,10 @@ send_question(struct pg_listener *l, const struct pg_params *p,
 	bool ok;
 
 	if (!l->store->is_pooled)
-		return PQsendQueryPrepared(l->pg, "due", 3, values, p->lengths,
+		return PQsendQueryPrepared(l->pg, "due", 4, values, p->lengths,
 					   formats, 1) == 1;
 	ok = weir__pg_expand(&text, l->store, weir__pg_poll_text) &&
-	     PQsendQueryParams(l->pg, text.data, 3, p->types, values,
+	     PQsendQueryParams(l->pg, text.data, 4, p->types, values,
 			       p->lengths, formats, 1) == 1;
 	weir__buf_fini(&text);
 	return ok;
@@ -357,15 +358,15 @@ send_question(struct pg_listener *l, const struct pg_params *p,
 static bool
 ask(struct pg_listener *l)
 {
-	const char *values[3];
-	int formats[3] = {1, 1, 1};
+	const char *values[4];
+	int formats[4] = {1, 1, 1, 1};
 	struct pg_params p = {0};
 	bool ok = true;
 
 	if (!weir__pg_due_put(l->store, &p, l->asked_ms)) {
 		ok = PQsendQuery(l->pg, "") == 1;
 	} else if (!p.bytes.failed) {
-		for (int i = 0; i < 3; i++)
+		for (int i = 0; i < 4; i++)
 			values[i] = p.nulls[i]
 					    ? NULL
 					    : weir__buf_str(&p.bytes) + p.at[i];

@@ -46,7 +46,8 @@ static const struct pg_sql tables_sql = {
 	"SELECT to_regclass('@river_migration') IS NOT NULL,"
 	" EXISTS (SELECT FROM pg_attribute WHERE attname = 'line'"
 	"  AND attrelid = to_regclass('@river_migration')),"
-	" to_regclass('@weir_client') IS NOT NULL,"
+	" CASE WHEN to_regclass('@weir_client') IS NULL THEN 0"
+	"  WHEN to_regclass('@weir_limit') IS NULL THEN 1 ELSE 2 END,"
 	" coalesce(to_regclass('@river_workflow'),"
 	"  to_regclass('@river_producer'), to_regclass('@river_job_sequence'),"
 	"  to_regclass('@river_periodic_job')) IS NOT NULL,"
@@ -115,9 +116,10 @@ find_rows(struct pg_link *conn, bool has_lines, struct pg_versions *ret,
 		ret->river = (int)weir__pg_get_int(result, 0, 0);
 		ret->has_rows = true;
 	}
-	/* Somebody may have taken our tables away, and not the row. */
-	if (status == WEIR_OK && ret->ours > 0 &&
-	    weir__pg_get_int(result, 0, 1) > 0)
+	/* Somebody may have taken our tables away, and not the rows. */
+	if (status == WEIR_OK && weir__pg_get_int(result, 0, 1) > 0 &&
+	    (ret->ours == PG_WEIR_VERSION ||
+	     ret->ours > weir__pg_get_int(result, 0, 1)))
 		ret->ours = (int)weir__pg_get_int(result, 0, 1);
 	PQclear(result);
 	weir__pg_params_fini(&p);
@@ -138,7 +140,7 @@ find(struct pg_link *conn, struct found *ret, weir_error *reterr)
 	if (status == WEIR_OK) {
 		ret->has_table = weir__pg_get_bool(result, 0, 0);
 		has_lines = weir__pg_get_bool(result, 0, 1);
-		ret->versions.ours = weir__pg_get_bool(result, 0, 2);
+		ret->versions.ours = (int)weir__pg_get_int(result, 0, 2);
 		ret->versions.is_pro = weir__pg_get_bool(result, 0, 3);
 		ret->versions.river = (int)weir__pg_get_int(result, 0, 4);
 	}

@@ -334,6 +334,25 @@ static const char weir_1_back[] = "DROP TABLE @weir_schedule;"
 				  "DROP TABLE @weir_hold;"
 				  "DROP TABLE @weir_client;";
 
+/*
+ * weir_limit    of all workers together: most at once, rate starts a second;
+ *               NULL: any.  tokens there were at refilled_at.  since is when
+ *               the kind came to have a limit.
+ */
+static const char weir_2[] = "CREATE TABLE @weir_limit ("
+			     " kind text PRIMARY KEY,"
+			     " most integer,"
+			     " rate double precision,"
+			     " burst integer NOT NULL,"
+			     " tokens double precision NOT NULL,"
+			     " refilled_at timestamptz NOT NULL,"
+			     " since timestamptz NOT NULL,"
+			     " CONSTRAINT most_is_positive CHECK (most > 0),"
+			     " CONSTRAINT rate_is_positive CHECK (rate > 0),"
+			     " CONSTRAINT burst_is_positive"
+			     "  CHECK (burst > 0));";
+static const char weir_2_back[] = "DROP TABLE @weir_limit;";
+
 const struct pg_step weir__pg_river_steps[PG_SCHEMA_VERSION + 1] = {
 	{NULL, NULL},
 	{river_1, river_1_back},
@@ -350,4 +369,5 @@ const struct pg_step weir__pg_river_steps[PG_SCHEMA_VERSION + 1] = {
 const struct pg_step weir__pg_our_steps[PG_WEIR_VERSION + 1] = {
 	{NULL, NULL},
 	{weir_1, weir_1_back},
+	{weir_2, weir_2_back},
 };

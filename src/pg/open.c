@@ -14,6 +14,7 @@
 #include "pg/admin.h"
 #include "pg/cursor.h"
 #include "pg/leader.h"
+#include "pg/limit.h"
 #include "pg/worked.h"
 
 #include "base/assert.h"
@@ -37,6 +38,7 @@ pg_close(weir_store *base)
 	weir__pg_leader_free(store);
 	weir__pg_worked_free(store);
 	weir__pg_cursors_free(store);
+	weir__pg_limits_free(store);
 	weir__pg_inserts_free(store);
 	weir__pg_holds_free(store);
 	weir__pg_conn_fini(&store->upkeep);
@@ -72,6 +74,9 @@ static const struct weir_store_ops ops = {
 	.schedule_delete = weir__pg_schedule_delete,
 	.schedule_pause = weir__pg_schedule_pause,
 	.schedules = weir__pg_schedules,
+	.limit_put = weir__pg_limit_put,
+	.limit_delete = weir__pg_limit_delete,
+	.limits = weir__pg_limit_list,
 	.wake_fd = weir__pg_wake_fd,
 	.hush = weir__pg_hush,
 	.wake = weir__pg_wake,
@@ -547,8 +552,8 @@ open_all(struct weir_pg *store, const char *url,
 		status = set_clock(store, reterr);
 	if (status == WEIR_OK &&
 	    !(weir__pg_inserts_new(store) && weir__pg_worked_new(store) &&
-	      weir__pg_cursors_new(store) && weir__pg_leader_new(store) &&
-	      weir__pg_holds_new(store)))
+	      weir__pg_cursors_new(store) && weir__pg_limits_new(store) &&
+	      weir__pg_leader_new(store) && weir__pg_holds_new(store)))
 		status = weir__queue_error(reterr, WEIR_NOMEM, 0,
 					   "out of memory");
 	return status;

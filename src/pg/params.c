@@ -14,6 +14,7 @@
 #include "base/assert.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* 2000-01-01 in milliseconds since 1970: PostgreSQL counts from there. */
 #define EPOCH_MS INT64_C(946684800000)
@@ -95,6 +96,17 @@ weir__pg_int8(struct pg_params *p, int64_t value)
 }
 
 void
+weir__pg_float8(struct pg_params *p, double value)
+{
+	uint64_t bits;
+
+	static_assert(sizeof(bits) == sizeof(value), "IEEE 754");
+	memcpy(&bits, &value, sizeof(bits));
+	begin_value(p, PG_FLOAT8, 8);
+	put_u64(&p->bytes, bits);
+}
+
+void
 weir__pg_time(struct pg_params *p, int64_t ms)
 {
 	if (ms == PG_NO_TIME) {
@@ -167,6 +179,8 @@ array_of(enum pg_type element)
 		return 1007;
 	case PG_TEXT:
 		return 1009;
+	case PG_FLOAT8:
+		return 1022;
 	case PG_INT8:
 		return 1016;
 	case PG_TIMESTAMPTZ:
@@ -242,6 +256,20 @@ weir__pg_get_int(const PGresult *result, int row, int column)
 		return (int32_t)value;
 	weir_assert(len == 8);
 	return (int64_t)value;
+}
+
+double
+weir__pg_get_float8(const PGresult *result, int row, int column)
+{
+	double value = 0;
+	uint64_t bits;
+
+	if (weir__pg_is_null(result, row, column))
+		return value;
+	weir_assert(PQgetlength(result, row, column) == 8);
+	bits = get_u64(PQgetvalue(result, row, column), 8);
+	memcpy(&value, &bits, sizeof(value));
+	return value;
 }
 
 bool

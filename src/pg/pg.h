@@ -35,7 +35,7 @@
 
 #define PG_SCHEMA_VERSION 8  /* River's, of which we write the rows */
 #define PG_SCHEMA_OLDEST  7  /* what we can work on */
-#define PG_WEIR_VERSION   1  /* of our own tables */
+#define PG_WEIR_VERSION   2  /* of our own tables */
 #define PG_SCHEMA_MAX     46 /* bytes of a schema's name: River's channels */
 
 /* The types that we send and read, by their OIDs (pg_type.dat). */
@@ -46,6 +46,7 @@ enum pg_type {
 	PG_INT2 = 21,
 	PG_INT4 = 23,
 	PG_TEXT = 25,
+	PG_FLOAT8 = 701,
 	PG_BIT = 1560,
 	PG_TIMESTAMPTZ = 1184,
 	PG_JSONB = 3802,
@@ -81,6 +82,7 @@ void weir__pg_bool(struct pg_params *p, bool value);
 void weir__pg_int2(struct pg_params *p, int value);
 void weir__pg_int4(struct pg_params *p, int32_t value);
 void weir__pg_int8(struct pg_params *p, int64_t value);
+void weir__pg_float8(struct pg_params *p, double value);
 void weir__pg_time(struct pg_params *p, int64_t ms); /* PG_NO_TIME: NULL */
 void weir__pg_text(struct pg_params *p, const char *text, size_t len);
 void weir__pg_json(struct pg_params *p, const char *json, size_t len);
@@ -95,6 +97,7 @@ void weir__pg_array_end(struct pg_params *p);
 
 /* Columns of a result, which is binary.  NULL gives 0, "", PG_NO_TIME. */
 int64_t weir__pg_get_int(const PGresult *result, int row, int column);
+double weir__pg_get_float8(const PGresult *result, int row, int column);
 bool weir__pg_get_bool(const PGresult *result, int row, int column);
 int64_t weir__pg_get_ms(const PGresult *result, int row, int column);
 /* Texts, jsonb included; not terminated, lent by the result. */
@@ -165,6 +168,7 @@ struct weir_pg {
 	struct pg_leader *leader;     /* leader.c */
 	struct pg_worked *worked;     /* worked.c */
 	struct pg_cursors *cursors;   /* cursor.c */
+	struct pg_limits *limits;     /* limit.c */
 
 	/* atomic: what the database's clock is ahead of our monotonic one */
 	struct weir_u64 offset_ms;

@@ -24,6 +24,7 @@
  */
 #include "pg/turn.h"
 #include "pg/hold.h"
+#include "pg/limit.h"
 #include "pg/worked.h"
 
 #include "base/assert.h"
@@ -232,7 +233,9 @@ weir__pg_turn(weir_store *store, struct weir_turn *turn, weir_error *reterr)
 
 	weir_assert(turn->finish_count == 0 || turn->finished);
 	turn->batch = NULL;
-	turn->more = turn->suspects = false;
+	turn->more = turn->suspects = turn->limited = false;
+	turn->limited_at_ns = WEIR_FOREVER;
+	t.looks = weir__pg_limits_look(pg);
 	weir__pg_owner(t.owner, turn->owner->name, turn->owner->id);
 	weir__pg_worked_note(pg, turn);
 	t.missed = turn->cancels &&

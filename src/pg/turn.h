@@ -120,6 +120,9 @@ struct pg_turn {
 	struct weir_gather *gathered;  /* what was claimed goes there */
 
 	/* turn.c */
+	bool looks;                  /* limit.c: claim what has a limit, too */
+	bool others_look;            /* another visit of the turn does */
+	bool sweeps_limits;          /* from the beginning */
 	bool missed;                 /* ask who is to be cancelled */
 	const struct pg_note *notes; /* of holds */
 	size_t note_count;

@@ -14,6 +14,9 @@
  * and priority, for times since the last answer.  What was due before then has
  * had its bell, and dead entries that the index is full of are not walked.
  *
+ * Nor does a place that has come free in a limit (limit.c): if jobs wait for
+ * one, that is asked for as well.
+ *
  * Who does not listen (listen=off) asks whether there is anything at all, and
  * whether anything that runs is to be cancelled.
  *
@@ -22,6 +25,7 @@
  *
  * Locking: worked_mu, a leaf.
  */
+#include "pg/limit.h"
 #include "pg/turn.h"
 #include "pg/worked.h"
 
@@ -46,6 +50,7 @@ struct pg_worked {
 	size_t count, cap;
 };
 
+#define NOW "coalesce($2::timestamptz, now())"
 #define DUE                                                               \
 	"SELECT EXISTS (SELECT 1 FROM unnest($1::text[]) q (name),"       \
 	" generate_series(1, 4) p (n), (VALUES"                           \
@@ -55,8 +60,9 @@ struct pg_worked {
 	" AND j.priority = p.n::smallint"                                 \
 	" AND j.scheduled_at <= coalesce($2::timestamptz, now())"         \
 	" AND j.scheduled_at > coalesce($3::timestamptz, $2, now())"      \
-	" - interval '2 seconds' LIMIT 1) x),"                            \
-	" coalesce($2::timestamptz, now())"
+	" - interval '2 seconds' LIMIT 1) x)"                             \
+	" OR " PG_LIMIT_IS_FREE                                           \
+	"$4" PG_LIMIT_IS_FREE_AT NOW PG_LIMIT_IS_FREE_END ", " NOW
 
 const char weir__pg_due_text[] = DUE;
 
@@ -223,5 +229,6 @@ weir__pg_due_put(struct weir_pg *store, struct pg_params *p, int64_t since_ms)
 	weir__mutex_unlock(&w->worked_mu);
 	weir__pg_now(p, store);
 	weir__pg_time(p, since_ms);
+	weir__pg_limit_put_waiting(store, p);
 	return any;
 }

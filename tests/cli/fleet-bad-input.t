@@ -78,7 +78,7 @@ refused 2 'cannot migrate the store: version 5 is not up from 8, where it is' \
 refused 2 "cannot migrate the store: there is no version 9; the newest is 8 ($root/$database)" \
 	'' db migrate --to 9
 sql 'DROP TABLE weir_client'
-refused 1 "cannot open the store: it has River's tables, but not those of weir (version 0, this weir needs 1) ($root/$database)" \
+refused 1 "cannot open the store: it has River's tables, but not those of weir (version 0, this weir needs 2) ($root/$database)" \
 	'weir db migrate' jobs
 fresh
 weir db migrate
@@ -90,15 +90,15 @@ refused 1 "cannot migrate the store: a newer version has made it ($root/$databas
 weir db migrate list
 match_out '^main        9  yes      of a newer release$'
 sql "DELETE FROM river_migration WHERE version = 9"
-sql "INSERT INTO river_migration (line, version) VALUES ('weir', 2)"
-refused 1 "cannot open the store: a newer weir has made it (its version is 2, this weir knows 1) ($root/$database)" \
+sql "INSERT INTO river_migration (line, version) VALUES ('weir', 3)"
+refused 1 "cannot open the store: a newer weir has made it (its version is 3, this weir knows 2) ($root/$database)" \
 	'weir --version, here and where the newer one is' jobs
-sql "DELETE FROM river_migration WHERE line = 'weir' AND version = 2"
+sql "DELETE FROM river_migration WHERE line = 'weir' AND version = 3"
 
 # River Pro beside us is no trouble.
 sql 'CREATE TABLE river_workflow (id bigint); CREATE TABLE river_producer (id bigint)'
 weir db
-match_out "8 of River's tables, 1 of weir's; River Pro's are there"
+match_out "8 of River's tables, 2 of weir's; River Pro's are there"
 put email '{}'
 work -- true
 expect_status 0

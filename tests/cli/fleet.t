@@ -23,21 +23,21 @@ expect_out "River's version 5, from 0
 weir's version 0, as before"
 weir db migrate up
 expect_out "River's version 8, from 5
-weir's version 1, from 0"
+weir's version 2, from 0"
 weir db migrate list --json
 expect_json "$out" '[(v["line"], v["version"]) for v in r if v["applied"]][-3:]' \
-	"[('main', 7), ('main', 8), ('weir', 1)]"
+	"[('main', 8), ('weir', 1), ('weir', 2)]"
 weir db migrate down
 expect_out "River's version 7, from 8
-weir's version 1, as before"
+weir's version 2, as before"
 weir db migrate down
 expect_out "River's version 6, from 7
-weir's version 0, from 1"
+weir's version 0, from 2"
 weir db migrate --json
-expect_out '{"version":8,"before":6,"weir_version":1,"weir_before":0}'
+expect_out '{"version":8,"before":6,"weir_version":2,"weir_before":0}'
 weir db migrate
 expect_out "River's version 8, as before
-weir's version 1, as before"
+weir's version 2, as before"
 
 # Jobs in and out; the options of River's columns.
 weir enqueue mail --kind email --args '{"to": "a@b"}' --priority 2 \
@@ -56,7 +56,7 @@ weir jobs --json --queue mail --oldest
 expect_json "$out" '[j["id"] for j in r]' '[1, 2, 3]'
 weir db --json
 expect_json "$out" 'r[0]["river_version"], r[0]["weir_version"], r[0]["jobs"]["available"], r[0]["schema"], r[0]["pooler"]' \
-	"(8, 1, 3, 'public', False)"
+	"(8, 2, 3, 'public', False)"
 weir queues pause mail
 expect_out 'mail paused'
 work mail -- cat
