@@ -1,7 +1,7 @@
 /*
  * The commands that look at and change a store of durable jobs: what their
- * option tables (cmd_enqueue.c, cmd_jobs.c, cmd_queues.c, cmd_schedule.c,
- * cmd_db.c) and what they do (the files named below) share.
+ * option tables (cmd_enqueue.c, cmd_jobs.c, cmd_queues.c, cmd_limits.c,
+ * cmd_schedule.c, cmd_db.c) and what they do (the files named below) share.
  *
  * They are done by weir-queue, which is linked with SQLite, or by weir-fleet,
  * with libpq; see elsewhere.h.
@@ -67,6 +67,13 @@ struct queues_cli_options {
 	bool all, json;
 };
 
+struct limits_cli_options {
+	const char *db;
+	int64_t jobs, burst;
+	double rate;
+	bool json;
+};
+
 struct schedule_cli_options {
 	const char *db;
 	struct job_cli_options job;
@@ -79,10 +86,12 @@ struct db_cli_options {
 	bool json;
 };
 
-/* enqueue_run.c, jobs_run.c, queues_run.c, schedule_run.c, db_run.c */
+/* enqueue_run.c, jobs_run.c, queues_run.c, limits_run.c, schedule_run.c,
+ * db_run.c */
 int weir__enqueue_run(struct weir_cli *cli);
 int weir__jobs_run(struct weir_cli *cli);
 int weir__queues_run(struct weir_cli *cli);
+int weir__limits_run(struct weir_cli *cli);
 int weir__schedule_run(struct weir_cli *cli);
 int weir__db_run(struct weir_cli *cli);
 

@@ -83,6 +83,7 @@ extern const struct weir_command weir__cmd_enqueue;
 extern const struct weir_command weir__cmd_work;
 extern const struct weir_command weir__cmd_jobs;
 extern const struct weir_command weir__cmd_queues;
+extern const struct weir_command weir__cmd_limits;
 extern const struct weir_command weir__cmd_schedule;
 extern const struct weir_command weir__cmd_db;
 

@@ -108,6 +108,14 @@ weir__queues_run(struct weir_cli *cli)
 }
 
 int
+weir__limits_run(struct weir_cli *cli)
+{
+	const struct limits_cli_options *o = cli->options;
+
+	return weir__elsewhere_for(cli, o->db);
+}
+
+int
 weir__schedule_run(struct weir_cli *cli)
 {
 	const struct schedule_cli_options *o = cli->options;

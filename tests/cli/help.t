@@ -99,7 +99,7 @@ run "$WEIR" db check now
 expect_status 2
 expect_err "weir db: too many arguments: 'now'"
 
-for command in weir fetch run enqueue jobs queues schedule db; do
+for command in weir fetch run enqueue jobs queues limits schedule db; do
 	# shellcheck disable=SC2046 # no word at all for weir itself
 	run "$WEIR" help $(test "$command" = weir || echo "$command")
 	check "help of $command fits into 80 columns" \
