@@ -1,13 +1,15 @@
 /*
  * The two lanes of the PostgreSQL store: jobs that do nothing, through a work.
  *
- *	pg_hold CONNINFO JOBS ROUNDS [WORKERS]
+ *	pg_hold CONNINFO JOBS ROUNDS [WORKERS [LIMITS]]
  *
  * Design.  In each round every combination of lane (claim, hold) and policy
  * (keep, drop) has a schema of its own, which is filled, vacuumed, and worked
  * until it is empty; only that is measured.  One line of JSON each: how long it
  * took, processor time of this process and, by /proc, of the server's sessions
  * of it, and how many turns there were.
+ *
+ * LIMITS: so many other kinds have a limit, so that turns look for those.
  *
  * tests/with-postgres gives a server: its conninfo is in WEIR_TEST_PG, which
  * "-" stands for.
@@ -156,9 +158,27 @@ work(weir_store *store, uint32_t workers)
 	weir_work_free(w);
 }
 
+/* Of kinds that have no jobs. */
+static void
+limit(weir_store *store, unsigned limits)
+{
+	for (unsigned i = 0; i < limits; i++) {
+		weir_kind_limit one;
+		weir_error error = {0};
+		char kind[32];
+
+		snprintf(kind, sizeof(kind), "limited-%u", i);
+		weir_kind_limit_init(&one);
+		one.kind = kind;
+		one.most = 3;
+		if (weir_store_limit(store, &one, &error) != WEIR_OK)
+			die("limit", &error);
+	}
+}
+
 static void
 measure(const char *conninfo, size_t jobs, bool holds, bool drops,
-	uint32_t workers)
+	uint32_t workers, unsigned limits)
 {
 	weir_store_options options = WEIR_STORE_OPTIONS_INIT;
 	weir_store *store = NULL;
@@ -181,6 +201,7 @@ measure(const char *conninfo, size_t jobs, bool holds, bool drops,
 	    store->ops->queue_set(store, "default", -1, WEIR_FINISHED_DROP,
 				  &error) != WEIR_OK)
 		die("queue_set", &error);
+	limit(store, limits);
 	fill(store, jobs);
 	by_hand(conninfo, "VACUUM ANALYZE bench_hold.river_job");
 	by_hand(conninfo, "CHECKPOINT");
@@ -214,6 +235,7 @@ main(int argc, char **argv)
 	size_t jobs = argc > 2 ? strtoul(argv[2], NULL, 10) : 100000;
 	int rounds = argc > 3 ? atoi(argv[3]) : 3;
 	uint32_t workers = argc > 4 ? (uint32_t)atoi(argv[4]) : 2;
+	unsigned limits = argc > 5 ? (unsigned)atoi(argv[5]) : 0;
 
 	if (strcmp(conninfo, "-") == 0)
 		conninfo = getenv("WEIR_TEST_PG");
@@ -223,6 +245,6 @@ main(int argc, char **argv)
 	}
 	for (int i = 0; i < rounds; i++)
 		for (int j = 0; j < 4; j++)
-			measure(conninfo, jobs, j & 1, j & 2, workers);
+			measure(conninfo, jobs, j & 1, j & 2, workers, limits);
 	return 0;
 }
