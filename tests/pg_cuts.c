@@ -316,9 +316,9 @@ cut_everywhere(const struct verb *v)
 		try_it(&b, cold, NULL);
 		CHECK_MSG(b.status == WEIR_OK, "%s: %s", v->name,
 			  b.error.message);
-		v->check(&b);
 		(void)sscanf(order(&b, "counts %s", link), "c %511s s %511s",
 			     said, heard);
+		v->check(&b);
 		CHECK_MSG(*said && *heard, "%s says nothing", v->name);
 		cut_all(&b, cold, 'c', said, stride, &at);
 		cut_all(&b, cold, 's', heard, stride, &at);

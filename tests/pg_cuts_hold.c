@@ -4,7 +4,8 @@
  * A small loop does what queue/work.c would: it takes what there is, ends it,
  * tells again what is BUSY, and enlists anew when it was lost.  It is cut in
  * its first two turns; then it goes on until all are done.  What was said to
- * be completed is completed, and is never given out again.
+ * be completed is completed, and is never given out again; some fail when they
+ * are first tried; and as nobody wants anything cancelled, nothing is.
  */
 #include "pg_cuts.h"
 #include "pg/hold.h"
@@ -13,7 +14,7 @@
 #include <poll.h>
 #include <stdlib.h>
 
-enum { JOBS = 20, TURNS_MAX = 4000 };
+enum { JOBS = 20, TURNS_MAX = 4000, HOLD_MS = 510 };
 
 /* What the loop has, and what it was told of each job. */
 static struct loop {
@@ -35,38 +36,59 @@ take(struct weir_batch *batch)
 		CHECK_MSG(!loop.completed[at], "%s: job %" PRId64 " again",
 			  cuts_where, at);
 		loop.finishes[loop.count++] = (struct weir_finish){
-			.claim = claim, .verdict = WEIR_VERDICT_COMPLETE};
+			.claim = claim,
+			.verdict = at % 5 == 0 && claim->row.attempt == 1
+					   ? WEIR_VERDICT_RETRY
+					   : WEIR_VERDICT_COMPLETE};
 	}
 }
 
-/* What has been settled is ours no more. */
+/* Whoever is told to cancel one that runs does so. */
 static void
-settle(void)
+heed(const struct weir_buf *cancels, size_t told)
+{
+	const int64_t *ids = (const void *)weir__buf_str(
+		(struct weir_buf *)(uintptr_t)cancels);
+
+	for (size_t i = 0; i < cancels->len / sizeof(*ids); i++)
+		for (size_t j = told; j < loop.count; j++)
+			if (loop.finishes[j].claim->row.id == ids[i])
+				loop.finishes[j].verdict = WEIR_VERDICT_CANCEL;
+}
+
+/* What has been settled is ours no more; so many were told. */
+static void
+settle(size_t told)
 {
 	size_t left = 0;
 
 	for (size_t i = 0; i < loop.count; i++) {
 		const struct weir_claim *claim = loop.finishes[i].claim;
 
-		if (loop.finished[i].status == WEIR_BUSY) {
+		if (i >= told || loop.finished[i].status == WEIR_BUSY) {
 			loop.finishes[left++] = loop.finishes[i];
 			continue;
 		}
-		if (loop.finished[i].status == WEIR_OK)
+		if (loop.finished[i].status == WEIR_OK &&
+		    loop.finished[i].state == WEIR_JOB_COMPLETED)
 			loop.completed[claim->row.id - loop.first_id] = true;
 		weir__claim_free(claim);
 	}
 	loop.count = left;
 }
 
+/* One that tells of no more than so many. */
 static weir_status
-turn(struct bench *b, bool wants, weir_error *error)
+turn(struct bench *b, bool wants, size_t most, weir_error *error)
 {
 	struct weir_want want = {.queue = "default", .count = JOBS};
+	size_t told = loop.count < most ? loop.count : most;
+	struct weir_buf cancels = {0};
 	struct weir_turn t = {
 		.owner = &b->owner,
+		.cancels = &cancels,
 		.finishes = loop.finishes,
-		.finish_count = loop.count,
+		.finish_count = told,
 		.finished = loop.finished,
 		.wants = &want,
 		.want_count = wants && loop.count == 0,
@@ -75,9 +97,15 @@ turn(struct bench *b, bool wants, weir_error *error)
 	};
 	weir_status status = b->via->ops->turn(b->via, &t, error);
 
-	/* With STALE all have been told; with others none. */
-	if (status == WEIR_OK || status == WEIR_STALE)
-		settle();
+	heed(&cancels, told);
+	weir__buf_fini(&cancels);
+	/* With STALE all are lost, told or not; with others none was told. */
+	for (size_t i = told; status == WEIR_STALE && i < loop.count; i++)
+		loop.finished[i].status = WEIR_STALE;
+	if (status == WEIR_OK)
+		settle(told);
+	else if (status == WEIR_STALE)
+		settle(loop.count);
 	if (t.batch)
 		take(t.batch);
 	return status;
@@ -89,6 +117,7 @@ forget_all(struct pg_holds *holds)
 {
 	weir__mutex_lock(&holds->mu);
 	holds->long_count = holds->place_count = 0;
+	holds->again_at_ns = 0;
 	holds->plenty = true;
 	weir__mutex_unlock(&holds->mu);
 }
@@ -108,21 +137,33 @@ prepare_loop(struct bench *b)
 static weir_status
 act_loop(struct bench *b, weir_error *error)
 {
-	weir_status status = turn(b, true, error);
+	weir_status status = turn(b, true, JOBS, error);
 
-	return status == WEIR_OK ? turn(b, false, error) : status;
+	return status == WEIR_OK ? turn(b, false, JOBS, error) : status;
+}
+
+/* Half of them are not done in time. */
+static weir_status
+act_late(struct bench *b, weir_error *error)
+{
+	weir_status status = turn(b, true, JOBS, error);
+
+	if (status != WEIR_OK)
+		return status;
+	(void)poll(NULL, 0, HOLD_MS);
+	return turn(b, false, JOBS / 2, error);
 }
 
 /* Somebody in this process changes one that is held, which spills it. */
 static weir_status
 act_spill(struct bench *b, weir_error *error)
 {
-	weir_status status = turn(b, true, error);
+	weir_status status = turn(b, true, JOBS, error);
 
 	if (status != WEIR_OK)
 		return status;
 	weir__pg_holds_spill(weir__pg_of(b->via), &loop.first_id, 1, false);
-	return turn(b, false, error);
+	return turn(b, false, JOBS, error);
 }
 
 static size_t
@@ -152,7 +193,7 @@ check_loop(struct bench *b)
 	       turns++ < TURNS_MAX) {
 		weir_error trouble = {WEIR_OK, 0, ""};
 
-		if (turn(b, true, &trouble) == WEIR_STALE)
+		if (turn(b, true, JOBS, &trouble) == WEIR_STALE)
 			OK(b->via->ops->enlist(b->via, &b->owner, error));
 		(void)poll(NULL, 0, 1);
 	}
@@ -164,3 +205,4 @@ check_loop(struct bench *b)
 CUT(hold, "hold", prepare_loop, act_loop, check_loop)
 CUT(hold_and_its_note, "work", prepare_loop, act_loop, check_loop)
 CUT(hold_that_spills, "hold", prepare_loop, act_spill, check_loop)
+CUT(hold_that_is_late, "hold", prepare_loop, act_late, check_loop)

@@ -111,9 +111,10 @@ void queue_forget(void);
 weir_store *queue_join(weir_store *store);
 void queue_close(weir_store *store);
 
-/* Close all handles and open it again; the test ends here if it cannot be. */
-/* What follows is about bells. */
+/* What follows is about bells; the test ends here if there are none. */
 void queue_need_bells(void);
+
+/* Close all handles and open it again; the test ends here if it cannot be. */
 weir_store *queue_reopen(void);
 
 /* A draft with the defaults of an insert: queue "default", args {}. */

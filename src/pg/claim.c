@@ -90,7 +90,7 @@ static const struct pg_sql hold_sql = {
 	" AND j.priority = p.priority AND " IS_DUE
 	" AND j.scheduled_at >= coalesce(p.first, '-infinity')"
 	" AND " KIND_FITS " AND j.unique_key IS NULL"
-	" AND j.kind <> ALL ($8::text[]) AND (j.id & $13) = $14"
+	" AND j.kind <> ALL ($8::text[]) AND (j.id >> 8 & $13) = $14"
 	" AND " IS_UNLIMITED " AND " IS_INNOCENT
 	" ORDER BY j.scheduled_at, j.id"
 	" LIMIT w.most FOR UPDATE OF j SKIP LOCKED) y LIMIT w.most) z) held"

@@ -29,6 +29,7 @@
  * Locking: cursor_mu, a leaf.
  */
 #include "pg/cursor.h"
+#include "pg/hold.h"
 
 #include "base/assert.h"
 
@@ -62,7 +63,7 @@ struct pg_cursors {
 
 	/* guarded by cursor_mu */
 	int64_t slow_ns;
-	struct cursors all, rest;
+	struct cursors all, rest, parts[PG_PARTS];
 };
 
 static struct cursors *
@@ -70,7 +71,9 @@ cursors_of(const struct pg_turn *t)
 {
 	struct pg_cursors *c = t->store->cursors;
 
-	return t->way == PG_WAY_REST ? &c->rest : &c->all;
+	if (t->way == PG_WAY_REST)
+		return &c->rest;
+	return t->parts > 1 ? &c->parts[t->part] : &c->all;
 }
 
 bool

@@ -18,7 +18,10 @@
 
 /* A process that hangs is not to keep what it holds for long. */
 static const struct pg_setting settings[] = {
-	{"idle_in_transaction_session_timeout", "10s"}, {NULL, NULL}};
+	{"idle_in_transaction_session_timeout", "10s"},
+	/* Well below what a beat may be late. */
+	{"lock_timeout", "3s"},
+	{NULL, NULL}};
 
 static const struct pg_sql rollback_sql = {"hold_rollback", "ROLLBACK"};
 
@@ -131,18 +134,42 @@ weir__pg_hold_abandon(struct pg_hold *hold, struct pg_link *conn)
 		weir__pg_disconnect(conn);
 }
 
-/* If that fails, a crash may be counted that was none; no more than that. */
 void
 weir__pg_hold_forget(struct weir_pg *store, int64_t client, int64_t number)
 {
 	struct pg_params p = {0};
+	PGresult *result = NULL;
 	weir_error error = {0};
+	weir_status status;
 
 	weir__pg_begin(&p);
 	weir__pg_int8(&p, client);
 	weir__pg_int8(&p, number);
-	(void)!weir__pg_ask(&store->work, &forget_sql, &p, NULL, &error);
+	status = weir__pg_ask(&store->work, &forget_sql, &p, &result, &error);
+	if (status != WEIR_OK || weir__pg_changed(result) == 0)
+		weir__pg_doom(store->holds, client);
+	PQclear(result);
 	weir__pg_params_fini(&p);
+}
+
+void
+weir__pg_doom(struct pg_holds *holds, int64_t owner)
+{
+	weir__mutex_lock(&holds->mu);
+	holds->doomed[holds->doomed_at++ % PG_DOOMED_MAX] = owner;
+	weir__mutex_unlock(&holds->mu);
+}
+
+bool
+weir__pg_is_doomed(struct pg_holds *holds, int64_t owner)
+{
+	bool ret = false;
+
+	weir__mutex_lock(&holds->mu);
+	for (size_t i = 0; i < PG_DOOMED_MAX; i++)
+		ret |= holds->doomed[i] == owner;
+	weir__mutex_unlock(&holds->mu);
+	return ret;
 }
 
 void
@@ -205,8 +232,16 @@ spill(struct pg_hold *hold, struct pg_turn *t)
 	weir__pg_params_fini(&t->p);
 	if (!ok)
 		weir__pg_hold_abandon(hold, t->conn);
+	weir__pg_trial_over(t->store->holds, hold);
 	hold->open = false;
 	return ok;
+}
+
+void
+weir__pg_trial_over(struct pg_holds *holds, const struct pg_hold *hold)
+{
+	if (hold->trial)
+		weir__pg_long_tried(holds, hold->kinds.data, true);
 }
 
 static bool

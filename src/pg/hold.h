@@ -1,3 +1,4 @@
+/* clang-format off */
 /*
  * The hold lane: jobs that are locked and not written until they are done.
  *
@@ -7,12 +8,13 @@
  * has become of them, and commits:
  *
  *                  ┌── all have ended ──> completed, deleted, archived ──┐
- *   locked ──given─┤                                                     ├
- * COMMIT └── too late ── the rest *spills*: running, as claimed┘
+ *   locked ──given─┤                                                     ├ COMMIT
+ *                  └── too late ── the rest *spills*: running, as claimed┘
  *
  * What has spilled is finished like whatever was claimed.  If we die, or the
  * connection does, the server lets go of it all at once.
  */
+/* clang-format on */
 #ifndef WEIR_SRC_PG_HOLD_H
 #define WEIR_SRC_PG_HOLD_H
 
@@ -24,8 +26,10 @@
 #define PG_HOLD_LEAST 16            /* less than that is not worth a hold */
 #define PG_PARTS      2             /* holds that begin at once; a power of 2 */
 #define PG_PARTS_FROM 512           /* jobs wanted */
+#define PG_PART_BITS  8             /* of ids, that go together */
 #define PG_LONG_MAX   64
 #define PG_PLACES_MAX 32
+#define PG_DOOMED_MAX 8
 #define PG_NAME_MAX   128 /* kinds and queues, with their NUL */
 #define PG_UNTOLD     SIZE_MAX
 
@@ -86,10 +90,13 @@ struct pg_holds {
 	struct pg_long longs[PG_LONG_MAX];
 	size_t long_count;
 	struct pg_queue_place places[PG_PLACES_MAX];
-	size_t place_count;
-	int64_t rest_at_ns;    /* look for what may not be held */
+	size_t place_count, place_at; /* with too many, the next to go */
+	int64_t rest_at_ns;           /* look for what may not be held */
 	int64_t rest_until_ns; /* there was some: look each time until then */
-	int64_t doomed;        /* an owner that has to enlist anew */
+	/* Owners that have to enlist anew, the latest of them. */
+	int64_t doomed[PG_DOOMED_MAX];
+	size_t doomed_at;
+	int64_t again_at_ns; /* a connection could not be made: not before */
 	/* The last turn got enough for a hold; false at first. */
 	bool plenty;
 };
@@ -103,7 +110,7 @@ void weir__pg_note_send(struct pg_turn *t, const struct pg_note *note)
 static inline bool
 weir__pg_is_of_part(int64_t id, size_t part, size_t parts)
 {
-	return ((uint64_t)id & (parts - 1)) == part;
+	return ((uint64_t)id >> PG_PART_BITS & (parts - 1)) == part;
 }
 
 /* hold.c: one that is free, which is the owner's then; or NULL. */
@@ -122,14 +129,24 @@ struct pg_hold_job *weir__pg_hold_find(const struct pg_hold *hold, int64_t id);
 /* Let go of what it holds. */
 void weir__pg_hold_abandon(struct pg_hold *hold, struct pg_link *conn)
 	WEIR_REQUIRES(conn->mu);
-/* Delete a note that has come to nothing. */
+/*
+ * Delete the note of a hold whose connection or end has failed.  If it was
+ * there, that end is not committed, nor will it be: each needs the note.  If
+ * not, or if it cannot be asked, what was held may have been written, and its
+ * owner is doomed: it enlists anew, which gives back what still runs.
+ */
 void weir__pg_hold_forget(struct weir_pg *store, int64_t client,
 			  int64_t number);
+void weir__pg_doom(struct pg_holds *holds, int64_t owner);
+bool weir__pg_is_doomed(struct pg_holds *holds, int64_t owner);
 
 /* Kinds; all take holds.mu. */
 void weir__pg_long_note(struct pg_holds *holds, const char *kind);
 void weir__pg_long_tried(struct pg_holds *holds, const char *kind,
 			 bool spilled);
+
+/* A trial that was not ended as it should be says nothing: another time. */
+void weir__pg_trial_over(struct pg_holds *holds, const struct pg_hold *hold);
 
 /* hold_end.c */
 /* Send what ends it, through t, of which conn is the hold's.  NULL: no

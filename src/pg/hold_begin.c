@@ -103,11 +103,14 @@ note_places(struct pg_visit *v)
 		while (j < holds->place_count &&
 		       strcmp(holds->places[j].queue, row->queue) != 0)
 			j++;
-		if (j == PG_PLACES_MAX || strlen(row->queue) >= PG_NAME_MAX)
+		if (strlen(row->queue) >= PG_NAME_MAX)
 			continue;
-		if (j == holds->place_count)
-			memcpy(holds->places[holds->place_count++].queue,
-			       row->queue, strlen(row->queue) + 1);
+		if (j == PG_PLACES_MAX)
+			j = holds->place_at++ % PG_PLACES_MAX;
+		else if (j == holds->place_count)
+			holds->place_count++;
+		memcpy(holds->places[j].queue, row->queue,
+		       strlen(row->queue) + 1);
 		holds->places[j].place = (struct pg_place){
 			(int32_t)row->priority, row->scheduled_at_ms, row->id};
 	}

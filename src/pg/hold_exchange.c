@@ -16,6 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define AGAIN_NS (5 * WEIR_S)
+
 /* What is done on one connection. */
 struct exchange {
 	struct pg_hold *hold;
@@ -31,6 +33,7 @@ struct exchange {
 	weir_error error;
 	bool was_open;
 	int64_t client, number; /* whose note is to be forgotten; 0: none */
+	struct weir_buf lost;   /* ids that were in it, and run on */
 };
 
 static void send_it(struct pg_visit *v, struct exchange *x)
@@ -74,6 +77,15 @@ prepare(struct pg_visit *v, struct exchange *x)
 		put_wants(v, x);
 }
 
+/* There may be too many already: do without for a while. */
+static void
+note_no_connection(struct pg_holds *holds)
+{
+	weir__mutex_lock(&holds->mu);
+	holds->again_at_ns = weir_now_ns() + AGAIN_NS;
+	weir__mutex_unlock(&holds->mu);
+}
+
 static void
 send_it(struct pg_visit *v, struct exchange *x)
 {
@@ -88,8 +100,9 @@ send_it(struct pg_visit *v, struct exchange *x)
 	else if (x->ends && (!pg || PQstatus(pg) != CONNECTION_OK))
 		x->status = weir__queue_error(&x->error, WEIR_SYSTEM, 0,
 					      "the connection was lost");
-	else if (!x->ends)
-		x->status = weir__pg_ready(x->t.conn, &x->error);
+	else if (!x->ends &&
+		 (x->status = weir__pg_ready(x->t.conn, &x->error)) != WEIR_OK)
+		note_no_connection(v->holds);
 	if (x->status != WEIR_OK)
 		return;
 	if (x->ends) {
@@ -126,13 +139,13 @@ take_held(struct pg_visit *v, struct exchange *x)
 	weir__pg_visit_take(v, &x->turn);
 }
 
-/* Others may have these by now: whoever runs them is to know. */
+/* What nobody has told an end of, for whoever runs it. */
 static void
-cancel_lost(struct pg_visit *v, const struct pg_hold *hold)
+note_lost(struct exchange *x, const struct pg_hold *hold)
 {
-	for (size_t i = 0; v->turn->cancels && i < hold->count; i++)
+	for (size_t i = 0; i < hold->count; i++)
 		if (hold->jobs[i].told == PG_UNTOLD)
-			weir__buf_append(v->turn->cancels, &hold->jobs[i].id,
+			weir__buf_append(&x->lost, &hold->jobs[i].id,
 					 sizeof(hold->jobs[i].id));
 }
 
@@ -155,7 +168,8 @@ take_it(struct pg_visit *v, struct exchange *x)
 	} else if (x->was_open) {
 		x->client = hold->client;
 		x->number = hold->number;
-		cancel_lost(v, hold);
+		weir__pg_trial_over(v->holds, hold);
+		note_lost(x, hold);
 	}
 	if (x->status != WEIR_OK ? was_sent || x->was_open
 				 : x->begins && v->counts[x->part] == 0)
@@ -175,6 +189,23 @@ trade(struct pg_visit *v, struct exchange *xs, size_t count)
 	weir__mutex_unlock(&xs->t.conn->mu);
 }
 
+/*
+ * What is known to be available again others may have by now, and whoever runs
+ * it is to stop.  If it is not known, and so the owner doomed, all is lost to
+ * it that it has, and nothing is anybody's to cancel.
+ */
+static void
+settle_lost(struct pg_visit *v, struct exchange *x)
+{
+	weir__pg_hold_forget(v->t->store, x->client, x->number);
+	if (v->turn->cancels && x->lost.len > 0 &&
+	    !weir__pg_is_doomed(v->holds, x->client))
+		weir__buf_append(v->turn->cancels, x->lost.data, x->lost.len);
+	if (weir__pg_is_doomed(v->holds, x->client))
+		v->turn->hold_until_ns = v->begun_ns;
+	weir__buf_fini(&x->lost);
+}
+
 /* With no lock held: tell what has come of it. */
 static void
 settle(struct pg_visit *v, struct exchange *x)
@@ -184,7 +215,7 @@ settle(struct pg_visit *v, struct exchange *x)
 
 	weir__pg_params_fini(&x->t.p);
 	if (x->client)
-		weir__pg_hold_forget(v->t->store, x->client, x->number);
+		settle_lost(v, x);
 	if (x->ends && x->status == WEIR_OK)
 		weir__pg_visit_ended(v, x->at);
 	else if (x->ends)

@@ -202,8 +202,8 @@ plan(struct pg_visit *v, bool *ret_rest)
 	bool may;
 
 	weir__mutex_lock(&holds->mu);
-	may = holds->plenty && weir__pg_visit_wanted(v) >= PG_HOLD_LEAST &&
-	      may_split(v->turn);
+	may = holds->plenty && v->begun_ns >= holds->again_at_ns &&
+	      weir__pg_visit_wanted(v) >= PG_HOLD_LEAST && may_split(v->turn);
 	if (may)
 		take_longs_locked(v, holds);
 	*ret_rest =
@@ -324,11 +324,8 @@ put_off(struct pg_visit *v, weir_status status)
 		v->rest_done[i].status = WEIR_BUSY;
 	weir__pg_visit_spread(v);
 	v->turn->hold_until_ns = v->begun_ns + AGAIN_NS;
-	if (status == WEIR_STALE) {
-		weir__mutex_lock(&v->holds->mu);
-		v->holds->doomed = v->turn->owner->id;
-		weir__mutex_unlock(&v->holds->mu);
-	}
+	if (status == WEIR_STALE)
+		weir__pg_doom(v->holds, v->turn->owner->id);
 	return WEIR_OK;
 }
 
@@ -408,17 +405,6 @@ note_until(struct pg_visit *v)
 	}
 }
 
-static bool
-is_doomed(struct pg_visit *v)
-{
-	bool ret;
-
-	weir__mutex_lock(&v->holds->mu);
-	ret = v->holds->doomed == v->turn->owner->id;
-	weir__mutex_unlock(&v->holds->mu);
-	return ret;
-}
-
 /* Was there so much that holding pays? */
 static void
 note_plenty(struct pg_visit *v)
@@ -488,12 +474,12 @@ run(struct pg_visit *v, weir_error *reterr)
 	plan(v, &rest);
 	if (v->part_count > 0 && rest)
 		status = claim_rest(v, reterr);
-	if (status != WEIR_OK || weir__pg_visit_wanted(v) == 0)
+	/* Whatever else is wrong with it shows again: holds are to end first.
+	 */
+	if (status == WEIR_STALE || weir__pg_visit_wanted(v) == 0)
 		forgo_next(v);
 	if (status == WEIR_STALE)
 		return weir__pg_all_stale(v->turn, reterr, "taken for dead");
-	if (status != WEIR_OK)
-		return status;
 	v->first = v->t->gathered->count;
 	spare(v, spared);
 	weir__pg_visit_exchange(v);
@@ -540,7 +526,7 @@ weir__pg_hold_turn(struct pg_turn *t, weir_error *reterr)
 	weir_status status;
 
 	t->turn->hold_until_ns = WEIR_FOREVER;
-	if (is_doomed(&v))
+	if (weir__pg_is_doomed(v.holds, t->turn->owner->id))
 		return weir__pg_all_stale(t->turn, reterr, "taken for dead");
 	if (make_room(&v))
 		status = run(&v, reterr);

@@ -267,15 +267,18 @@ static const char river_7_back[] =
 	"ALTER TABLE @river_queue ALTER updated_at DROP DEFAULT;"
 	"ALTER TABLE @river_job ALTER max_attempts DROP DEFAULT;" CLIENT_TABLES;
 
+/* clang-format off */
 /*
  * weir_client    since is when that process was started, as machine tells.
  * weir_hold      what a client has locked and not written; attempts are those
  *                before, or none if all of them are 0.  Neither is worth being
- *                compressed for the moment that it lives.  If the server
- * crashes it is gone, and so is all that was held. weir_queue     finished is a
- * weir_finished_policy that is not "keep". weir_schedule  next_at is NULL if it
- * does not fire again; the columns from queue on are as those of river_job.
+ *                compressed for the moment that it lives.  If the server crashes
+ *                it is gone, and so is all that was held.
+ * weir_queue     finished is a weir_finished_policy that is not "keep".
+ * weir_schedule  next_at is NULL if it does not fire again; the columns from
+ *                queue on are as those of river_job.
  */
+/* clang-format on */
 static const char weir_1[] =
 	"CREATE TABLE @weir_client ("
 	" id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,"

@@ -4,8 +4,7 @@
  * A statement goes like this:
  *
  *      static const struct pg_sql beat = {
- *              "beat", "UPDATE @weir_client SET beat = beat + 1 WHERE id =
- * $1"};
+ *              "beat", "UPDATE @weir_client SET beat = 1 WHERE id = $1"};
  *
  *      weir__pg_begin(&p);
  *      weir__pg_int8(&p, id);
