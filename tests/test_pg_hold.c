@@ -19,6 +19,9 @@
 
 enum { MANY = 32, MOST = 640 };
 
+static char lock_text[160];
+static PGconn *locker;
+
 static PGconn *
 by_hand(void)
 {
@@ -281,7 +284,7 @@ STORE_TEST(holds, are_lost_one_by_one)
 	struct weir_owner *me = queue_enlist(store, "me");
 	struct weir_want want = {.queue = "default", .count = 600};
 	struct held_turn *h = held_turn(me, 1), *end;
-	size_t lost[2] = {0}; /* by the last bit of their ids */
+	size_t lost[2] = {0}; /* of each part */
 	char left[16];
 
 	put_most(store);
@@ -297,10 +300,11 @@ STORE_TEST(holds, are_lost_one_by_one)
 	for (size_t i = 0; i < 427; i++) {
 		CHECK(end->finished[i].status == WEIR_STALE ||
 		      end->finished[i].status == WEIR_OK);
-		lost[h->turn.batch->claims[i].row.id & 1] +=
+		lost[weir__pg_is_of_part(h->turn.batch->claims[i].row.id, 1,
+					 PG_PARTS)] +=
 			end->finished[i].status == WEIR_STALE;
 	}
-	CHECK_EQ_INT(lost[0] + lost[1], lost[0] > 0 ? 214 : 213);
+	CHECK_EQ_INT(lost[0] + lost[1], lost[0] > 0 ? 256 : 171);
 	CHECK(lost[0] == 0 || lost[1] == 0);
 	snprintf(left, sizeof(left), "%zu", 427 - lost[0] - lost[1]);
 	CHECK_STR(ask(store, "SELECT count(*) FROM @river_job WHERE"
@@ -599,19 +603,61 @@ STORE_TEST(others, may_complete_a_held_job_in_their_own_transaction)
 }
 
 /* A psql that was left open must not keep a worker from ending the others. */
+/* One that is locked by hand, in a transaction that stays open. */
+static PGconn *
+lock_job(weir_store *store, const char *id)
+{
+	PGconn *pg = by_hand();
+	char sql[96];
+
+	PQclear(PQexec(pg, "BEGIN"));
+	snprintf(sql, sizeof(sql),
+		 "SELECT id FROM @river_job WHERE id = %s FOR UPDATE", id);
+	CHECK_STR(ask_on(pg, store, sql), id);
+	return pg;
+}
+
+/* Nor from leaving, nor others from being rescued. */
+STORE_TEST(others, who_lock_a_job_keep_nobody_from_leaving)
+{
+	struct weir_owner *me = queue_enlist(store, "me");
+	struct held_turn *h = held_turn(me, 3);
+	weir_error error = {0};
+	uint32_t count = 0;
+	PGconn *pg;
+
+	for (int i = 0; i < 3; i++)
+		queue_put(store, "work");
+	queue_turn(store, &h->turn);
+	pg = lock_job(store, "2");
+	CHECK_EQ_INT(store->ops->leave(store, me, &error), WEIR_OK);
+	CHECK_STR(states(store), "available 2, running 1");
+	CHECK_STR(ask(store, "SELECT count(*) FROM @weir_client"), "1");
+	CHECK_EQ_INT(
+		store->ops->rescue(store, me->id, 0, 9, 10, &count, &error),
+		WEIR_OK);
+	CHECK_EQ_INT(count, 0);
+	PQclear(PQexec(pg, "COMMIT"));
+	CHECK_EQ_INT(
+		store->ops->rescue(store, me->id, 0, 9, 10, &count, &error),
+		WEIR_OK);
+	CHECK_EQ_INT(count, 1);
+	CHECK_STR(states(store), "available 3");
+	CHECK_STR(ask(store, "SELECT count(*) FROM @weir_client"), "0");
+	PQfinish(pg);
+}
+
 STORE_TEST(others, who_lock_a_job_put_off_its_end_and_no_other)
 {
 	struct weir_owner *me = queue_enlist(store, "me");
 	struct held_turn *h = held_turn(me, 3), *end;
-	PGconn *pg = by_hand();
+	PGconn *pg;
 
-	put_many(store, "work", 3);
+	for (int i = 0; i < 3; i++)
+		queue_put(store, "work");
 	queue_turn(store, &h->turn);
 	REQUIRE(h->turn.batch && h->turn.batch->count == 3);
-	PQclear(PQexec(pg, "BEGIN"));
-	CHECK_STR(ask_on(pg, store,
-			 "SELECT id FROM @river_job WHERE id = 2 FOR UPDATE"),
-		  "2");
+	pg = lock_job(store, "2");
 	end = end_all(store, me, h->turn.batch, WEIR_VERDICT_COMPLETE);
 	CHECK_EQ_INT(end->finished[0].status, WEIR_OK);
 	CHECK_EQ_INT(end->finished[1].status, WEIR_BUSY);
@@ -965,6 +1011,44 @@ STORE_TEST_LIMIT(works, that_are_killed_lose_nothing_and_end_nothing_twice, 60)
 			 " WHERE attempt > cardinality(attempted_by)"),
 		  "0");
 	PQfinish(pg);
+}
+
+/* Stopped now, it has to end, also if one of its jobs cannot be told. */
+static weir_status
+lock_and_stop(weir_ctx *ctx, const void *input, void *output, void *user)
+{
+	weir_work **work = user;
+
+	(void)ctx;
+	(void)input;
+	(void)output;
+	locker = by_hand();
+	PQclear(PQexec(locker, lock_text));
+	weir_work_stop(*work, true);
+	return WEIR_OK;
+}
+
+STORE_TEST_LIMIT(works, that_are_stopped_now_end_although_a_job_is_locked, 60)
+{
+	weir_work *work = NULL;
+	weir_handler handler = {.size = sizeof(handler),
+				.kind = "work",
+				.run = lock_and_stop,
+				.user = &work};
+	weir_work_options options = WEIR_WORK_OPTIONS_INIT;
+	weir_error error = {0};
+
+	queue_put(store, "work");
+	snprintf(lock_text, sizeof(lock_text),
+		 "BEGIN; SELECT 1 FROM %sriver_job WHERE id = 1 FOR UPDATE",
+		 weir__pg_of(store)->prefix);
+	options.handlers = &handler;
+	options.handler_count = 1;
+	REQUIRE(weir_work_new(&work, store, &options, &error) == WEIR_OK);
+	CHECK_EQ_INT(weir_work_run(work, NULL, &error), WEIR_BUSY);
+	weir_work_free(work);
+	CHECK_STR(states(store), "running 1");
+	PQfinish(locker);
 }
 
 /* Is anything left in an open transaction when a work has ended? */

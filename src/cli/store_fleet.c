@@ -58,10 +58,11 @@ try_pooled(struct weir_cli *cli, const char *db)
 {
 	struct weir_buf url = {0}, line = {0};
 	struct queue_shown shown;
+	const char *text = weir__queue_shown(&shown, db);
 
-	weir__buf_puts(&url, weir__queue_shown(&shown, db));
-	if (strstr(db, "://"))
-		weir__buf_putc(&url, strchr(db, '?') ? '&' : '?');
+	weir__buf_puts(&url, text);
+	if (strstr(text, "://"))
+		weir__buf_putc(&url, strchr(text, '?') ? '&' : '?');
 	else
 		weir__buf_putc(&url, ' ');
 	weir__buf_puts(&url, "listen=off");

@@ -7,6 +7,10 @@
  * attempted_by.  There is no index for that, but one whose first column is the
  * state, and of the jobs that run there are never many.
  *
+ * A job that is locked by somebody else keeps nobody from coming back or
+ * leaving: its client's row stays, and others rescue it from that when they
+ * can.
+ *
  * Whoever comes back after it was taken for dead may not be: the answer to its
  * last turn was lost.  So enlisting lets go of what it had before.
  */
@@ -28,7 +32,7 @@ static const struct pg_sql release_sql = {
 	"client_release",
 	"WITH mine AS MATERIALIZED (SELECT j.id FROM @river_job j"
 	" WHERE j.state = 'running' AND " LAST_BY " = $1"
-	" ORDER BY j.id FOR UPDATE OF j),"
+	" ORDER BY j.id FOR UPDATE OF j SKIP LOCKED),"
 	" done AS (UPDATE @river_job j SET"
 	" attempt = greatest(j.attempt - 1, 0),"
 	" state = CASE WHEN " IS_CANCELLED " THEN 'cancelled'"
@@ -45,8 +49,12 @@ static const struct pg_sql release_sql = {
 static const struct pg_sql notes_sql = {
 	"client_notes", "DELETE FROM @weir_hold WHERE client = $1"};
 
+/* What somebody has locked is not let go of, but rescued from it. */
 static const struct pg_sql delete_sql = {
-	"client_delete", "DELETE FROM @weir_client WHERE id = $1"};
+	"client_delete",
+	"DELETE FROM @weir_client c WHERE id = $1 AND NOT EXISTS (SELECT 1"
+	" FROM @river_job j WHERE j.state = 'running' AND " LAST_BY
+	" = c.name || '#' || c.id)"};
 
 static const struct pg_sql add_sql = {
 	"client_add",

@@ -424,14 +424,15 @@ static void send_keys(struct pg_turn *t) WEIR_REQUIRES(t->conn->mu);
 static bool is_taken(struct pg_turn *t, const struct pg_ending *e)
 	WEIR_REQUIRES(t->conn->mu);
 
-/* $1: all of them. */
+/* $1: the ids of those that are sent. */
 static void
 put_ids(struct pg_turn *t)
 {
 	weir__pg_begin(&t->p);
-	weir__pg_array_begin(&t->p, PG_INT8, t->turn->finish_count);
+	weir__pg_array_begin(&t->p, PG_INT8, t->simple_count + t->other_count);
 	for (size_t i = 0; i < t->turn->finish_count; i++)
-		weir__pg_int8(&t->p, t->endings[i].id);
+		if (is_sent(&t->endings[i]))
+			weir__pg_int8(&t->p, t->endings[i].id);
 	weir__pg_array_end(&t->p);
 }
 
@@ -529,7 +530,7 @@ find(struct pg_turn *t, int64_t id)
 static const struct pg_sql locked_sql = {
 	"finish_locked",
 	"WITH free AS MATERIALIZED (SELECT id FROM @river_job"
-	" WHERE id = ANY ($1::bigint[]) FOR UPDATE SKIP LOCKED)"
+	" WHERE id = ANY ($1::bigint[]) FOR NO KEY UPDATE SKIP LOCKED)"
 	" SELECT id FROM @river_job WHERE id = ANY ($1::bigint[])"
 	" AND id <> ALL (ARRAY(SELECT id FROM free))"};
 

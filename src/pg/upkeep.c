@@ -171,7 +171,7 @@ static const struct pg_sql rescue_sql = {
 	" FROM @weir_client c, @river_job j"
 	" WHERE c.id = $1 AND c.beat = $2 AND j.state = 'running'"
 	" AND " LAST_BY " = c.name || '#' || c.id"
-	" ORDER BY j.id LIMIT $3 FOR UPDATE OF j),"
+	" ORDER BY j.id LIMIT $3 FOR UPDATE OF j SKIP LOCKED),"
 	" done AS (UPDATE @river_job j SET"
 	" state = CASE WHEN " IS_CANCELLED " THEN 'cancelled'"
 	" WHEN " OVER " THEN 'discarded'"

@@ -326,8 +326,9 @@ perhaps_give_up(weir_work *work, uint32_t running, int64_t now_ns)
 {
 	bool corrupt = work->end.status == WEIR_CORRUPT;
 
+	/* One that somebody has locked comes back, and is no trouble. */
 	if (work->pending_len + work->again_len == 0 ||
-	    !work->turn_trouble.on ||
+	    (!work->turn_trouble.on && work->again_len == 0) ||
 	    (!corrupt && work->seen_level != WEIR_WORK_NOW))
 		return;
 	/* The time counts from the end of the last job. */
@@ -337,8 +338,11 @@ perhaps_give_up(weir_work *work, uint32_t running, int64_t now_ns)
 		work->give_up_ns = now_ns + (corrupt ? 0 : LAST_NS);
 	if (now_ns < work->give_up_ns)
 		return;
-	if (!corrupt)
+	if (!corrupt && work->turn_trouble.on)
 		work->end = work->trouble_error;
+	else if (!corrupt)
+		weir__queue_error(&work->end, WEIR_BUSY, 0,
+				  "somebody keeps jobs locked");
 	weir__work_drop(work, work->end.status);
 }
 
