@@ -43,7 +43,9 @@ STORE_TEST(sessions, are_left_as_they_were)
 		" ('application_name', 'client_encoding', 'DateStyle',"
 		" 'TimeZone', 'standard_conforming_strings'))"
 		" + (SELECT count(*) FROM pg_prepared_statements)"
-		" + (SELECT count(*) FROM pg_listening_channels())";
+		" + (SELECT count(*) FROM pg_listening_channels())"
+		" + (SELECT count(*) FROM pg_locks WHERE locktype = "
+		"'advisory')";
 	struct weir_owner *me = queue_enlist(store, "me");
 	PGconn *pg[3];
 
@@ -60,6 +62,41 @@ STORE_TEST(sessions, are_left_as_they_were)
 	}
 	for (int i = 0; i < 3; i++)
 		PQfinish(pg[i]);
+}
+
+/* By a name that a neighbour's search_path cannot change. */
+STORE_TEST(schemas, are_those_that_were_there_at_first)
+{
+	weir_store_options options = WEIR_STORE_OPTIONS_INIT;
+	PGconn *pg = PQconnectdb(via());
+	weir_store *ours = NULL;
+	weir_error error = {0};
+	char text[256];
+
+	snprintf(text, sizeof(text), "SET search_path = %s",
+		 weir__pg_of(store)->schema);
+	for (int i = 0; i < 3; i++)
+		PQclear(PQexec(pg, text));
+	snprintf(text, sizeof(text), "postgres:%s listen=off", via());
+	CHECK_MSG(weir__pg_open(&ours, text, &options, &error) == WEIR_OK, "%s",
+		  error.message);
+	REQUIRE(ours);
+	PQclear(PQexec(pg, "SET search_path = pg_catalog"));
+	queue_put(ours, "work");
+	CHECK_EQ_INT(ask(pg, "SELECT 1"), 1);
+	weir_store_close(ours);
+	PQfinish(pg);
+	CHECK_STATE(store, 1, "available");
+}
+
+STORE_TEST(tables, are_not_made_through_a_pooler)
+{
+	weir_error error = {0};
+
+	CHECK_EQ_INT(weir__pg_migrate(weir__pg_of(store), PG_SCHEMA_VERSION,
+				      PG_WEIR_VERSION, &error),
+		     WEIR_INVAL);
+	CHECK(strstr(error.message, "listen=off"));
 }
 
 static atomic_int begun, cancelled;

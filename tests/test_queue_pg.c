@@ -39,9 +39,14 @@ open_one(void)
 		SKIP("there is no WEIR_TEST_PG; see tests/with-postgres");
 	snprintf(schema, sizeof(schema), "t_%d", (int)getpid());
 	/* Who does not say may_hold in a turn is not held to it. */
-	snprintf(url, sizeof(url), "postgres:%s schema=%s%s",
-		 via ? via : conninfo, schema, via ? " listen=off" : "");
-	return open_url(true);
+	snprintf(url, sizeof(url), "postgres:%s schema=%s", conninfo, schema);
+	if (!via)
+		return open_url(true);
+	/* Tables are made past the pooler. */
+	(void)weir_store_close(open_url(true));
+	snprintf(url, sizeof(url), "postgres:%s schema=%s listen=off", via,
+		 schema);
+	return open_url(false);
 }
 
 static weir_store *

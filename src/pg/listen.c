@@ -63,6 +63,7 @@ struct pg_listener {
 	int stop_fd, first_fd; /* readable: end; the first try is over */
 	int poke_fd;           /* somebody wants to know that all was heard */
 	struct weir_thread thread;
+	struct pg_link link; /* with listen=off, to ask by */
 
 	/* the thread's */
 	PGconn *pg;
@@ -191,10 +192,7 @@ take_answer(struct pg_listener *l, const PGresult *result)
 {
 	if (PQresultStatus(result) != PGRES_TUPLES_OK || PQntuples(result) != 1)
 		return;
-	if (l->store->is_pooled && weir__pg_get_bool(result, 0, 2))
-		note_missed(l);
-	else if (!l->store->is_pooled)
-		l->asked_ms = weir__pg_get_ms(result, 0, 1);
+	l->asked_ms = weir__pg_get_ms(result, 0, 1);
 	if (!weir__pg_get_bool(result, 0, 0) &&
 	    !weir__pg_cursor_is_due(l->store))
 		return;
@@ -296,9 +294,9 @@ connect_it(struct pg_listener *l)
 	weir_error error = {0};
 
 	l->is_pinged = l->is_settling = false;
-	l->asked_ms = l->store->is_pooled ? 0 : PG_NO_TIME;
+	l->asked_ms = PG_NO_TIME;
 	l->pg = weir__pg_connect(l->store, "listener", NULL, &error);
-	if (l->pg && (l->store->is_pooled || listen_to_all(l)))
+	if (l->pg && listen_to_all(l))
 		return true;
 	PQfinish(l->pg);
 	l->pg = NULL;
@@ -337,23 +335,6 @@ tell_settled(struct pg_listener *l, bool heard)
 	weir__mutex_unlock(&l->listen_mu);
 }
 
-static bool
-send_question(struct pg_listener *l, const struct pg_params *p,
-	      const char *const *values, const int *formats)
-{
-	struct weir_buf text = {0};
-	bool ok;
-
-	if (!l->store->is_pooled)
-		return PQsendQueryPrepared(l->pg, "due", 4, values, p->lengths,
-					   formats, 1) == 1;
-	ok = weir__pg_expand(&text, l->store, weir__pg_poll_text) &&
-	     PQsendQueryParams(l->pg, text.data, 4, p->types, values,
-			       p->lengths, formats, 1) == 1;
-	weir__buf_fini(&text);
-	return ok;
-}
-
 /* Has anything come due?  False: it could not be asked. */
 static bool
 ask(struct pg_listener *l)
@@ -370,7 +351,8 @@ ask(struct pg_listener *l)
 			values[i] = p.nulls[i]
 					    ? NULL
 					    : weir__buf_str(&p.bytes) + p.at[i];
-		ok = send_question(l, &p, values, formats);
+		ok = PQsendQueryPrepared(l->pg, "due", 4, values, p.lengths,
+					 formats, 1) == 1;
 	}
 	weir__pg_params_fini(&p);
 	return ok;
@@ -427,6 +409,45 @@ serve(struct pg_listener *l)
 	}
 }
 
+/* What comes due, by asking for all of it.  False: it could not be asked. */
+static bool
+poll_once(struct pg_listener *l)
+{
+	struct pg_params p = {0};
+	PGresult *result = NULL;
+	weir_error error = {0};
+	bool ok = true;
+
+	if (weir__pg_due_put(l->store, &p, 0))
+		ok = weir__pg_ask(&l->link, &weir__pg_poll_sql, &p, &result,
+				  &error) == WEIR_OK;
+	weir__pg_params_fini(&p);
+	if (result && weir__pg_get_bool(result, 0, 2))
+		note_missed(l);
+	if (result)
+		take_answer(l, result);
+	PQclear(result);
+	return ok;
+}
+
+/* The same where nothing can be heard.  False: we are to end. */
+static bool
+serve_polling(struct pg_listener *l)
+{
+	bool is_late, was_poked;
+
+	for (;;) {
+		was_poked = l->is_poked;
+		l->is_poked = false;
+		if (!poll_once(l))
+			return true;
+		if (was_poked)
+			tell_settled(l, true);
+		if (!wait_for(l, -1, ASK_NS, &is_late))
+			return false;
+	}
+}
+
 /* No connection for that long.  False: we are to end. */
 static bool
 stay_away(struct pg_listener *l, int64_t ns)
@@ -459,11 +480,13 @@ run(void *arg)
 	bool on = true;
 
 	while (on) {
-		if (connect_it(l)) {
+		bool polls = l->store->is_pooled;
+
+		if (polls ? poll_once(l) : connect_it(l)) {
 			retry_ns = RETRY_NS;
 			note_missed(l);
 			end_first(l);
-			on = serve(l);
+			on = polls ? serve_polling(l) : serve(l);
 			PQfinish(l->pg);
 			l->pg = NULL;
 		}
@@ -486,6 +509,7 @@ listener_free(struct pg_listener *l)
 	if (l->poke_fd >= 0)
 		(void)close(l->poke_fd);
 	weir__mutex_fini(&l->listen_mu);
+	weir__pg_conn_fini(&l->link);
 	free(l->bells);
 	free(l);
 }
@@ -499,6 +523,7 @@ listener_new(struct weir_pg *store)
 		return NULL;
 	l->store = store;
 	weir__mutex_init(&l->listen_mu);
+	weir__pg_conn_init(&l->link, store, "listener", NULL);
 	l->stop_fd = eventfd(0, EFD_CLOEXEC);
 	l->first_fd = eventfd(0, EFD_CLOEXEC);
 	l->poke_fd = eventfd(0, EFD_CLOEXEC);

@@ -181,7 +181,8 @@ find_settled(struct pg_link *conn, struct found *ret, weir_error *reterr)
 
 	if (status == WEIR_OK)
 		status = find(conn, ret, reterr);
-	if (status != WEIR_OK || is_settled(&ret->versions))
+	if (status != WEIR_OK || is_settled(&ret->versions) ||
+	    conn->store->is_pooled)
 		return status;
 	status = lock(conn, &lock_sql, reterr);
 	if (status == WEIR_OK)
@@ -385,6 +386,12 @@ weir__pg_migrate(struct weir_pg *store, int river, int ours, weir_error *reterr)
 	weir_assert(river >= 0 && river <= PG_SCHEMA_VERSION);
 	weir_assert(ours >= 0 && ours <= PG_WEIR_VERSION);
 	weir_assert(ours == 0 || river >= PG_SCHEMA_OLDEST);
+	/* Whoever else migrates is kept out by a lock of the session's. */
+	if (conn->store->is_pooled)
+		return weir__queue_error(reterr, WEIR_INVAL, 0,
+					 "tables are made and changed with a "
+					 "url without listen=off, past the "
+					 "pooler");
 	weir__mutex_lock(&conn->mu);
 	status = weir__pg_ready(conn, reterr);
 	if (status == WEIR_OK)

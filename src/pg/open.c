@@ -25,7 +25,8 @@
 
 #define SERVER_OLDEST 140000
 
-/* Beats go by it too, and what waits for a lock of a job can be left out. */
+/* Of what a loop waits for: beats have to go on, and locks can be waited for
+ * the next time. */
 static const struct pg_setting work_settings[] = {{"lock_timeout", "500ms"},
 						  {NULL, NULL}};
 
@@ -476,6 +477,14 @@ find_schema(struct weir_pg *store, weir_error *reterr)
 		status = weir__queue_error(reterr, WEIR_NOTFOUND, 0,
 					   "no schema of the search_path is "
 					   "there; name one with schema=");
+	/* Behind a pooler the search_path is whoever's had the session before.
+	 */
+	if (status == WEIR_OK && store->is_pooled && len <= PG_SCHEMA_MAX) {
+		char name[PG_SCHEMA_MAX + 1];
+
+		memcpy(name, store->channel_prefix, len);
+		status = set_schema(store, name, len, reterr);
+	}
 	if (len > PG_SCHEMA_MAX)
 		status = weir__queue_error(
 			reterr, WEIR_INVAL, 0,
@@ -579,7 +588,7 @@ open_store(weir_store **out, const char *url, const weir_store_options *options,
 	weir__pg_conn_init(&store->work, store, "work", work_settings);
 	weir__pg_conn_init(&store->insert, store, "insert", NULL);
 	weir__pg_conn_init(&store->admin, store, "admin", NULL);
-	weir__pg_conn_init(&store->upkeep, store, "upkeep", NULL);
+	weir__pg_conn_init(&store->upkeep, store, "upkeep", work_settings);
 	status = open_all(store, url, of_any_version ? NULL : options, reterr);
 	if (status != WEIR_OK) {
 		pg_close(&store->base);

@@ -67,9 +67,10 @@ struct pg_worked {
 const char weir__pg_due_text[] = DUE;
 
 /* Whoever hears nothing has to ask for that, too. */
-const char weir__pg_poll_text[] =
-	DUE ", EXISTS (SELECT 1 FROM @river_job j WHERE j.state = 'running' "
-	    "AND " PG_IS_CANCELLED("j") ")";
+const struct pg_sql weir__pg_poll_sql = {
+	"poll", DUE ", EXISTS (SELECT 1 FROM @river_job j"
+		    " WHERE j.state = 'running' AND j.queue = ANY ($1)"
+		    " AND " PG_IS_CANCELLED("j") ")"};
 
 bool
 weir__pg_worked_new(struct weir_pg *store)

@@ -18,7 +18,7 @@ void weir__pg_worked_note(struct weir_pg *store, const struct weir_turn *turn);
  */
 extern const char weir__pg_due_text[];
 /* The same, and a third one: is something that runs to be cancelled? */
-extern const char weir__pg_poll_text[];
+extern const struct pg_sql weir__pg_poll_sql;
 bool weir__pg_due_put(struct weir_pg *store, struct pg_params *p,
 		      int64_t since_ms);
 
