@@ -6,6 +6,9 @@
  * used.  Statements are queued with what prepares them, and go out together
  * with the sync that ends their transaction.
  *
+ * With listen=off nothing lasts longer than a transaction: statements are sent
+ * as they are, behind one that sets what we need (session.c).
+ *
  * In a pipeline both sides may write at once, and would wait for each other if
  * both buffers filled; so libpq does not block here, and we wait for both
  * directions at a time.
@@ -273,12 +276,12 @@ is_prepared(const struct pg_link *conn, const struct pg_sql *sql)
 }
 
 static void
-note_sent(struct pg_link *conn, bool is_preparation)
+note_sent(struct pg_link *conn, bool is_silent)
 {
-	weir_assert(conn->sent_count < sizeof(conn->is_preparation) /
-					       sizeof(conn->is_preparation[0]));
-	conn->is_preparation[conn->sent_count++] = is_preparation;
-	conn->sent += !is_preparation;
+	weir_assert(conn->sent_count <
+		    sizeof(conn->is_silent) / sizeof(conn->is_silent[0]));
+	conn->is_silent[conn->sent_count++] = is_silent;
+	conn->sent += !is_silent;
 }
 
 static bool
@@ -446,7 +449,7 @@ take_results(struct pg_link *conn, int64_t deadline_ns, PGresult **rets,
 		}
 		if (*ret_status == WEIR_OK && !is_fine(result))
 			*ret_status = weir__pg_failed(conn->pg, result, reterr);
-		if (conn->is_preparation[i])
+		if (conn->is_silent[i])
 			PQclear(result);
 		else
 			rets[at++] = result;
@@ -490,8 +493,11 @@ lost(struct pg_link *conn, weir_error *reterr)
 static void
 forget_prepared(struct pg_link *conn)
 {
-	for (size_t i = 0; i < conn->sent_count && !conn->store->is_pooled; i++)
-		if (conn->is_preparation[i]) {
+	/* Where nothing lasts nothing was prepared. */
+	if (conn->store->is_pooled)
+		return;
+	for (size_t i = 0; i < conn->sent_count; i++)
+		if (conn->is_silent[i]) {
 			weir__pg_disconnect(conn);
 			return;
 		}

@@ -23,15 +23,15 @@ struct exchange {
 	struct pg_hold *hold;
 	size_t at;   /* its place in mine, if it ends */
 	size_t part; /* that it begins */
-	bool ends, begins;
 	struct weir_want wants[PG_PLACES_MAX]; /* of its part */
 	struct weir_turn turn;
 	struct pg_turn t;
+	bool ends, begins;
 
 	/* What has come of it. */
+	bool was_open;
 	weir_status status;
 	weir_error error;
-	bool was_open;
 	int64_t client, number; /* whose note is to be forgotten; 0: none */
 	struct weir_buf lost;   /* ids that were in it, and run on */
 };
@@ -221,7 +221,7 @@ settle(struct pg_visit *v, struct exchange *x)
 	else if (x->ends)
 		weir__pg_visit_lost(v, x->at,
 				    x->was_open ? WEIR_STALE : WEIR_BUSY);
-	v->committed |= x->ends;
+	v->must_tell |= x->ends;
 	if (x->ends && !x->was_open)
 		v->turn->hold_until_ns = v->begun_ns;
 	if (!is_held)

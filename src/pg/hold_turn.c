@@ -70,6 +70,7 @@ void
 weir__pg_note_send(struct pg_turn *t, const struct pg_note *note)
 {
 	struct pg_params *p = &t->p;
+	static const struct pg_note none;
 	bool is_first = true; /* none of them was attempted before */
 
 	for (size_t i = 0; i < note->row_count && is_first; i++)
@@ -79,7 +80,7 @@ weir__pg_note_send(struct pg_turn *t, const struct pg_note *note)
 	weir__pg_int8(p, note->number);
 	weir__pg_now(p, t->store);
 	put_note(p, note, true);
-	put_note(p, is_first ? &(struct pg_note){0} : note, false);
+	put_note(p, is_first ? &none : note, false);
 	weir__pg_bool(p,
 		      t->turn->finish_count == 0 && t->turn->want_count == 0);
 	(void)weir__pg_turn_send(t, &note_sql);
@@ -305,7 +306,7 @@ claim_rest(struct pg_visit *v, weir_error *reterr)
 	if (v->t->gathered->count == first)
 		return WEIR_OK;
 	subtract(v, first);
-	v->committed = true;
+	v->must_tell = true;
 	weir__mutex_lock(&v->holds->mu);
 	v->holds->rest_until_ns = v->begun_ns + REST_FOR_NS;
 	weir__mutex_unlock(&v->holds->mu);
@@ -358,7 +359,7 @@ visit_work(struct pg_visit *v, weir_error *reterr)
 	if (t.looks && part.want_count == 0 && v->count > 0)
 		weir__pg_limit_seen(v->t);
 	put_notes(v, &t);
-	if (v->committed && t.note_count == 0 && !t.missed &&
+	if (v->must_tell && t.note_count == 0 && !t.missed &&
 	    part.finish_count == 0 && part.want_count == 0)
 		return WEIR_OK;
 	status = weir__pg_visit(&t, reterr);
@@ -368,7 +369,7 @@ visit_work(struct pg_visit *v, weir_error *reterr)
 		return WEIR_OK;
 	}
 	weir__pg_visit_drop(v);
-	if (v->committed)
+	if (v->must_tell)
 		return put_off(v, status);
 	if (status == WEIR_STALE)
 		return weir__pg_all_stale(v->turn, reterr, "taken for dead");

@@ -22,7 +22,7 @@ struct pg_visit {
 	struct pg_hold *mine[PG_HOLDS];
 	bool ends[PG_HOLDS];
 	size_t mine_count;
-	bool committed; /* something was, so this turn cannot fail */
+	bool must_tell; /* something has ended, so this turn cannot fail */
 
 	/* Claims: what is still wanted of each want. */
 	struct weir_want *wants;

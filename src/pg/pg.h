@@ -137,7 +137,7 @@ struct pg_link {
 	const struct pg_sql *prepared[PG_PREPARED_MAX];
 	size_t prepared_count;
 	/* What was sent since the last sync: statements and preparations. */
-	bool is_preparation[PG_SENT_MAX * 2];
+	bool is_silent[PG_SENT_MAX * 2];
 	size_t sent, sent_count; /* statements; all */
 	bool send_failed;
 	bool is_pushed; /* the sync is on its way already */

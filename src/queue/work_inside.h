@@ -199,8 +199,7 @@ struct weir_work {
 	struct weir_list again;
 	int64_t pending_since_ns;
 	int64_t hold_until_ns;  /* the next turn is not to be later */
-	bool limited;           /* jobs wait for a limit of all workers */
-	int64_t limited_at_ns;  /* look at those by then */
+	int64_t limited_at_ns;  /* look at what is limited by then */
 	struct weir_list spare; /* to use again */
 	size_t spare_len;
 	struct weir_slab *slabs; /* where they come from */
@@ -217,10 +216,11 @@ struct weir_work {
 	bool kept_up; /* upkeep was run once */
 	bool look;    /* for cancels: the store has rung */
 	bool want_alone, kind_names_left_out; /* see wants and kind_names */
-	int64_t beat_at_ns;                   /* the last one */
-	int64_t listened_at_ns;               /* for the store's bell */
-	int64_t give_up_ns;                   /* outcomes are dropped then */
-	weir_error end;                       /* what the run comes to */
+	bool limited;           /* jobs wait for a limit of all workers */
+	int64_t beat_at_ns;     /* the last one */
+	int64_t listened_at_ns; /* for the store's bell */
+	int64_t give_up_ns;     /* outcomes are dropped then */
+	weir_error end;         /* what the run comes to */
 	/* what turns are made of, kept from one to the next */
 	struct weir_finish *finishes;
 	struct weir_finished *finished;
