@@ -267,7 +267,7 @@ TEST_LIMIT(faults, a_full_disk_loses_nothing_and_work_resumes, 120)
 			judge(&f, "fill", i);
 		/* Another database, before this one fills the disk by itself.
 		 */
-		if (jobs < 300)
+		if (jobs < 200)
 			continue;
 		driver_close(&f.driver, false);
 		judge(&f, "fill", i);

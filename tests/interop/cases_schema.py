@@ -116,7 +116,7 @@ def river_down(w, schema, _, river, weir):
 def seven(w, schema, _, a, b):
     w.river.run(schema, "migrate", "up", 7)
     # Ours beside it; River's stays as it is unless it is asked for.
-    w.weir.run(schema, "migrate", "down", 7, 1)
+    w.weir.run(schema, "migrate", "down", 7, 2)
     w.same("it is 7", versions(schema), list(range(1, 8)))
     job, = a.ids(schema, {"kind": "ok"})
     with b.work(schema):
