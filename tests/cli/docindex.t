@@ -327,7 +327,7 @@ gone 'no process is left of all that'
 
 # Backpressure is seen: the channel before the slow stage is full.
 db=$tmp/seen.db
-api latency=2000
+api latency=8000
 if command -v tmux >/dev/null; then
 	server=weir-docindex-$$
 	tmux -L "$server" -f /dev/null new-session -d -x 100 -y 24 \
@@ -356,7 +356,7 @@ if command -v tmux >/dev/null; then
 else
 	skip 'the lines of the stages on a terminal' 'tmux is missing'
 fi
-api latency=200
+api latency=600
 add --progress json --width 4 --channel 8 "$letters"
 expect_status 0
 grep '^{' "$err" >"$tmp/progress"
