@@ -113,12 +113,12 @@ case $text in
 *) printf "Plovers run.\f" ;;
 esac'
 db=$tmp/hostile.db
-add --json -j 8 --pdftotext "$tmp/extractor" --pdf-timeout 1s \
+add --json -j 8 --pdftotext "$tmp/extractor" --pdf-timeout 5s \
 	--text-max 1M "$hostile"
 expect_status 123
-failed loop.pdf 'not finished it within 1s' timeout
-failed stubborn.pdf 'not finished it within 1s' timeout
-failed fork.pdf 'not finished it within 1s' timeout
+failed loop.pdf 'not finished it within 5s' timeout
+failed stubborn.pdf 'not finished it within 5s' timeout
+failed fork.pdf 'not finished it within 5s' timeout
 failed crash.pdf 'crashed on it: SIGSEGV' crashed
 failed eat.pdf . damaged
 failed write.pdf . crashed
