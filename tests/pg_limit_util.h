@@ -1,15 +1,11 @@
 /*
- * What the tests of limits share: limits set, jobs claimed, statements by hand.
+ * What the tests of limits share: limits set, jobs claimed.
  */
 #ifndef WEIR_TESTS_PG_LIMIT_UTIL_H
 #define WEIR_TESTS_PG_LIMIT_UTIL_H
 
 #include "pg/limit.h"
-
-PGconn *by_hand(void);
-/* What a statement gives, in its first column; "@" is the store's schema. */
-const char *ask_on(PGconn *pg, weir_store *store, const char *sql);
-const char *ask(weir_store *store, const char *sql);
+#include "pg_by_hand.h"
 
 void set(weir_store *store, const char *kind, uint32_t most, double rate,
 	 uint32_t burst);

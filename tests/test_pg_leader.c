@@ -4,6 +4,7 @@
  */
 #include "pg/leader.h"
 #include "pg/listen.h"
+#include "pg_by_hand.h"
 #include "queue_conformance.h"
 
 #include "base/rng.h"
@@ -18,26 +19,13 @@
 
 static PGconn *hand; /* what is done by hand */
 
-/* What a statement gives, in its first column; "@" is the store's schema. */
+/* Often, so on one connection. */
 static const char *
-ask(weir_store *store, const char *sql)
+look(weir_store *store, const char *sql)
 {
-	static struct weir_buf text, answer;
-	PGresult *result;
-
 	if (!hand)
-		hand = PQconnectdb(getenv("WEIR_TEST_PG"));
-	weir__buf_reset(&text);
-	weir__buf_reset(&answer);
-	if (!weir__pg_expand(&text, weir__pg_of(store), sql))
-		return "";
-	result = PQexec(hand, weir__buf_str(&text));
-	CHECK_STR(PQresultErrorMessage(result), "");
-	for (int i = 0; i < PQntuples(result); i++)
-		weir__buf_printf(&answer, "%s%s", i > 0 ? " " : "",
-				 PQgetvalue(result, i, 0));
-	PQclear(result);
-	return weir__buf_str(&answer);
+		hand = by_hand();
+	return ask_on(hand, store, sql);
 }
 
 /* Wait until the answer is that. */
@@ -45,7 +33,7 @@ static bool
 becomes(weir_store *store, const char *sql, const char *wanted)
 {
 	for (int i = 0; i < 2000; i++) {
-		if (strcmp(ask(store, sql), wanted) == 0)
+		if (strcmp(look(store, sql), wanted) == 0)
 			return true;
 		(void)poll(NULL, 0, 5);
 	}
@@ -94,9 +82,9 @@ STORE_TEST(leader, is_elected_for_fifteen_seconds)
 {
 	(void)queue_enlist(store, "me");
 	CHECK(tries(store));
-	CHECK_STR(ask(store, who), name_of(store));
-	CHECK_STR(ask(store, "SELECT expires_at - elected_at || ' ' || name"
-			     " FROM @river_leader"),
+	CHECK_STR(look(store, who), name_of(store));
+	CHECK_STR(look(store, "SELECT expires_at - elected_at || ' ' || name"
+			      " FROM @river_leader"),
 		  "00:00:15 default");
 }
 
@@ -114,7 +102,7 @@ STORE_TEST(leader, keeps_its_term_when_it_is_elected_again)
 	CHECK(tries(store));
 	snprintf(expected, sizeof(expected), "%lld.000000 00:00:29",
 		 (long long)T0);
-	CHECK_STR(ask(store, term), expected);
+	CHECK_STR(look(store, term), expected);
 }
 
 STORE_TEST(leader, is_followed_by_the_others)
@@ -127,7 +115,7 @@ STORE_TEST(leader, is_followed_by_the_others)
 	CHECK(!tries(other));
 	queue_now_ms += 15000;
 	CHECK(!tries(other));
-	CHECK_STR(ask(store, who), name_of(store));
+	CHECK_STR(look(store, who), name_of(store));
 }
 
 STORE_TEST(leader, is_another_when_its_time_is_over)
@@ -139,9 +127,9 @@ STORE_TEST(leader, is_another_when_its_time_is_over)
 	CHECK(tries(store) != tries(other));
 	queue_now_ms += 15001;
 	CHECK(tries(other));
-	CHECK_STR(ask(store, who), name_of(other));
+	CHECK_STR(look(store, who), name_of(other));
 	CHECK(!tries(store));
-	CHECK_STR(ask(store, who), name_of(other));
+	CHECK_STR(look(store, who), name_of(other));
 }
 
 /* A term is told by when it was won, to the microsecond. */
@@ -149,8 +137,8 @@ STORE_TEST(leader, does_not_keep_the_term_of_another)
 {
 	(void)queue_enlist(store, "me");
 	CHECK(tries(store));
-	(void)ask(store, "UPDATE @river_leader SET"
-			 " elected_at = elected_at + interval '1 us'");
+	(void)look(store, "UPDATE @river_leader SET"
+			  " elected_at = elected_at + interval '1 us'");
 	CHECK(!tries(store));
 	queue_now_ms += 15001;
 	CHECK(tries(store));
@@ -161,10 +149,10 @@ STORE_TEST(leader, begins_a_new_term_when_its_row_is_gone)
 {
 	(void)queue_enlist(store, "me");
 	CHECK(tries(store));
-	(void)ask(store, "DELETE FROM @river_leader");
+	(void)look(store, "DELETE FROM @river_leader");
 	queue_now_ms += 1;
 	CHECK(tries(store));
-	CHECK_STR(ask(store, who), name_of(store));
+	CHECK_STR(look(store, who), name_of(store));
 }
 
 STORE_TEST(leader, tells_the_others_when_it_leaves)
@@ -176,9 +164,9 @@ STORE_TEST(leader, tells_the_others_when_it_leaves)
 	CHECK(tries(store));
 	snprintf(expected, sizeof(expected), "LISTEN \"t_%d.river_leadership\"",
 		 (int)getpid());
-	(void)ask(store, expected);
+	(void)look(store, expected);
 	queue_leave(store, me);
-	CHECK_STR(ask(store, "SELECT count(*) FROM @river_leader"), "0");
+	CHECK_STR(look(store, "SELECT count(*) FROM @river_leader"), "0");
 	notice = PQnotifies(hand);
 	REQUIRE(notice);
 	snprintf(expected, sizeof(expected),
@@ -219,7 +207,7 @@ STORE_TEST(leader, resigns_when_it_is_asked_to)
 		 "SELECT pg_notify('t_%d.river_leadership', '%s')",
 		 (int)getpid(),
 		 "{\"action\":\"request_resign\",\"leader_id\":\"\"}");
-	(void)ask(store, sql);
+	(void)look(store, sql);
 	CHECK(becomes(store, who, name_of(other)));
 	CHECK(!weir__pg_leads(weir__pg_of(store)));
 	(void)close(fds[0]);
@@ -247,7 +235,7 @@ STORE_TEST(leader, is_nobody_who_was_told_not_to)
 
 	CHECK_EQ_INT(queue_try_enlist(other, &owner), WEIR_OK);
 	queue_leave(other, &owner);
-	CHECK_STR(ask(store, "SELECT count(*) FROM @river_leader"), "0");
+	CHECK_STR(look(store, "SELECT count(*) FROM @river_leader"), "0");
 	other->ops->close(other);
 }
 
@@ -287,10 +275,11 @@ STORE_TEST(leader, is_never_two)
 			owners[n] = queue_enlist(stores[n], "one");
 		}
 		if (tries(stores[n]))
-			CHECK_STR(ask(store, who), name_of(stores[n]));
+			CHECK_STR(look(store, who), name_of(stores[n]));
 		else
-			CHECK(strcmp(ask(store, who), name_of(stores[n])) != 0);
-		CHECK_STR(ask(store, "SELECT count(*) FROM @river_leader"),
+			CHECK(strcmp(look(store, who), name_of(stores[n])) !=
+			      0);
+		CHECK_STR(look(store, "SELECT count(*) FROM @river_leader"),
 			  "1");
 	}
 }
@@ -303,7 +292,7 @@ STORE_TEST(duties, forget_queues_of_which_nobody_has_heard_for_a_day)
 	weir_error error = {0};
 	uint64_t count = 0;
 
-	(void)ask(
+	(void)look(
 		store,
 		"INSERT INTO @river_queue (name, metadata, created_at,"
 		" updated_at, paused_at) SELECT n, '{}', t, t, p FROM (VALUES"
@@ -314,7 +303,7 @@ STORE_TEST(duties, forget_queues_of_which_nobody_has_heard_for_a_day)
 	CHECK_EQ_INT(weir__pg_clean_queues(weir__pg_of(store), &count, &error),
 		     WEIR_OK);
 	CHECK_EQ_INT(count, 1);
-	CHECK_STR(ask(store, "SELECT name FROM @river_queue ORDER BY name"),
+	CHECK_STR(look(store, "SELECT name FROM @river_queue ORDER BY name"),
 		  "paused young");
 }
 
@@ -331,7 +320,7 @@ put_running(weir_store *store, int seconds, int attempt, const char *by,
 		 " ('running', %d, 3, to_timestamp(1800000000) - interval"
 		 " '%d s', ARRAY['%s'], '{}', 'alien', '%s')",
 		 attempt, seconds, by, metadata);
-	(void)ask(store, sql);
+	(void)look(store, sql);
 }
 
 static const char states[] =
@@ -351,30 +340,30 @@ STORE_TEST(duties, rescue_jobs_of_others_that_run_for_an_hour)
 	put_running(store, 3599, 1, "go", "{}");
 	(void)queue_start(store, me, "ours");
 	queue_now_ms += 500;
-	(void)ask(store, "UPDATE @river_job SET attempted_at = attempted_at -"
-			 " interval '1 day' WHERE kind = 'ours'");
+	(void)look(store, "UPDATE @river_job SET attempted_at = attempted_at -"
+			  " interval '1 day' WHERE kind = 'ours'");
 	CHECK_EQ_INT(
 		weir__pg_rescue_foreign(weir__pg_of(store), &count, &error),
 		WEIR_OK);
 	CHECK_EQ_INT(count, 3);
-	CHECK_STR(ask(store, states),
+	CHECK_STR(look(store, states),
 		  "retryable:1 discarded:1 cancelled:1 running:0 running:0");
-	CHECK_STR(ask(store,
-		      "SELECT metadata ->> 'river:rescue_count' FROM"
-		      " @river_job WHERE errors IS NOT NULL ORDER BY id"),
+	CHECK_STR(look(store,
+		       "SELECT metadata ->> 'river:rescue_count' FROM"
+		       " @river_job WHERE errors IS NOT NULL ORDER BY id"),
 		  "5 1 1");
-	CHECK_STR(ask(store,
-		      "SELECT bool_and(errors[1] ->> 'error' ="
-		      " 'Stuck job rescued by JobRescuer' AND"
-		      " errors[1] ->> 'trace' = '' AND errors[1] ->> 'at' ~"
-		      " '^[0-9-]+T[0-9:.]+Z$' AND errors[1] -> 'attempt' ="
-		      " to_jsonb(attempt)) FROM @river_job"
-		      " WHERE errors IS NOT NULL"),
+	CHECK_STR(look(store,
+		       "SELECT bool_and(errors[1] ->> 'error' ="
+		       " 'Stuck job rescued by JobRescuer' AND"
+		       " errors[1] ->> 'trace' = '' AND errors[1] ->> 'at' ~"
+		       " '^[0-9-]+T[0-9:.]+Z$' AND errors[1] -> 'attempt' ="
+		       " to_jsonb(attempt)) FROM @river_job"
+		       " WHERE errors IS NOT NULL"),
 		  "t");
-	CHECK_STR(ask(store, "SELECT scheduled_at BETWEEN"
-			     " to_timestamp(1800000001) AND"
-			     " to_timestamp(1800000002) FROM @river_job"
-			     " WHERE state = 'retryable'"),
+	CHECK_STR(look(store, "SELECT scheduled_at BETWEEN"
+			      " to_timestamp(1800000001) AND"
+			      " to_timestamp(1800000002) FROM @river_job"
+			      " WHERE state = 'retryable'"),
 		  "t");
 }
 
@@ -389,15 +378,15 @@ STORE_TEST(duties, leave_jobs_of_others_alone_if_told_to)
 		weir__pg_rescue_foreign(weir__pg_of(other), &count, &error),
 		WEIR_OK);
 	CHECK_EQ_INT(count, 0);
-	CHECK_STR(ask(store, states), "running:0");
+	CHECK_STR(look(store, states), "running:0");
 	other->ops->close(other);
 }
 
 STORE_TEST(duties, bring_jobs_of_queues_that_we_do_not_work)
 {
-	(void)ask(store, "INSERT INTO @river_job (state, args, kind, queue,"
-			 " scheduled_at) VALUES ('scheduled', '{}', 'alien',"
-			 " 'theirs', to_timestamp(1800000000))");
+	(void)look(store, "INSERT INTO @river_job (state, args, kind, queue,"
+			  " scheduled_at) VALUES ('scheduled', '{}', 'alien',"
+			  " 'theirs', to_timestamp(1800000000))");
 	(void)queue_enlist(store, "me");
 	CHECK(tries(store));
 	CHECK(becomes(store, "SELECT state FROM @river_job", "available"));
@@ -410,8 +399,8 @@ STORE_TEST(duties, bring_jobs_of_queues_that_we_do_not_work)
 STORE_TEST(duties, rebuild_the_indexes_at_midnight)
 {
 	queue_now_ms = MIDNIGHT - 1000;
-	(void)ask(store, "CREATE TABLE @before AS SELECT c.relname,"
-			 " c.relfilenode " INDEXES);
+	(void)look(store, "CREATE TABLE @before AS SELECT c.relname,"
+			  " c.relfilenode " INDEXES);
 	(void)queue_enlist(store, "me");
 	CHECK(tries(store));
 	queue_now_ms += 2000;
@@ -421,25 +410,25 @@ STORE_TEST(duties, rebuild_the_indexes_at_midnight)
 		      " (SELECT 1 FROM @before b WHERE b.relname = c.relname"
 		      " AND b.relfilenode <> c.relfilenode)",
 		      "7"));
-	CHECK_STR(ask(store, "SELECT count(*) " INDEXES), "7");
+	CHECK_STR(look(store, "SELECT count(*) " INDEXES), "7");
 }
 
 STORE_TEST(duties, rebuild_nothing_beside_what_was_left_behind)
 {
 	queue_now_ms = MIDNIGHT - 1000;
-	(void)ask(store, "CREATE INDEX river_job_kind_ccnew ON @river_job"
-			 " (kind)");
-	(void)ask(store, "CREATE TABLE @before AS SELECT c.relname,"
-			 " c.relfilenode " INDEXES);
+	(void)look(store, "CREATE INDEX river_job_kind_ccnew ON @river_job"
+			  " (kind)");
+	(void)look(store, "CREATE TABLE @before AS SELECT c.relname,"
+			  " c.relfilenode " INDEXES);
 	(void)queue_enlist(store, "me");
 	CHECK(tries(store));
 	queue_now_ms += 2000;
 	CHECK(tries(store));
 	/* The next attempt comes behind what this one began. */
 	CHECK(tries(store));
-	CHECK_STR(ask(store,
-		      "SELECT count(*) " INDEXES " AND NOT EXISTS (SELECT 1"
-		      " FROM @before b WHERE b.relfilenode = c.relfilenode)"),
+	CHECK_STR(look(store,
+		       "SELECT count(*) " INDEXES " AND NOT EXISTS (SELECT 1"
+		       " FROM @before b WHERE b.relfilenode = c.relfilenode)"),
 		  "0");
 }
 
@@ -463,18 +452,18 @@ STORE_TEST(worked, queues_have_a_row_that_is_touched)
 	weir_store *other = queue_join(store);
 
 	look_into(store, queue_enlist(store, "me"), "mine");
-	CHECK_STR(ask(store, age), "mine 00:00:00");
+	CHECK_STR(look(store, age), "mine 00:00:00");
 	queue_now_ms += 60000;
 	look_into(other, queue_enlist(other, "you"), "mine");
-	CHECK_STR(ask(store, age), "mine 00:01:00");
+	CHECK_STR(look(store, age), "mine 00:01:00");
 }
 
 STORE_TEST(worked, queues_need_not_wait_for_a_row_that_is_locked)
 {
-	(void)ask(store, "BEGIN; INSERT INTO @river_queue (name, metadata,"
-			 " updated_at) VALUES ('mine', '{}', now())");
+	(void)look(store, "BEGIN; INSERT INTO @river_queue (name, metadata,"
+			  " updated_at) VALUES ('mine', '{}', now())");
 	look_into(store, queue_enlist(store, "me"), "mine");
-	(void)ask(store, "ROLLBACK");
+	(void)look(store, "ROLLBACK");
 }
 
 static bool
@@ -498,7 +487,7 @@ comes_due(weir_store *store, const char *state, int priority)
 		 " scheduled_at) VALUES ('%s', '{}', 'alien', 'mine', %d,"
 		 " to_timestamp(1800000001))",
 		 state, priority);
-	(void)ask(store, sql);
+	(void)look(store, sql);
 	queue_quieten(store, fd);
 	CHECK(queue_is_quiet(fd));
 	queue_now_ms += 1000;

@@ -4,7 +4,7 @@
  * of a connection that is lost.
  */
 #include "pg/listen.h"
-#include "pg/pg.h"
+#include "pg_by_hand.h"
 #include "queue_conformance.h"
 #include "sync/thread.h"
 
@@ -12,48 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
-
-static PGconn *
-by_hand(void)
-{
-	PGconn *pg = PQconnectdb(getenv("WEIR_TEST_PG"));
-
-	REQUIRE(PQstatus(pg) == CONNECTION_OK);
-	return pg;
-}
-
-/* What a statement gives, in its first column; "@" is the store's schema. */
-static const char *
-ask_on(PGconn *pg, weir_store *store, const char *sql)
-{
-	static struct weir_buf text, answer;
-	PGresult *result;
-
-	weir__buf_reset(&text);
-	weir__buf_reset(&answer);
-	for (; *sql; sql++)
-		if (*sql == '@')
-			weir__buf_puts(&text, weir__pg_of(store)->prefix);
-		else
-			weir__buf_putc(&text, *sql);
-	result = PQexec(pg, weir__buf_str(&text));
-	CHECK_STR(PQresultErrorMessage(result), "");
-	for (int i = 0; i < PQntuples(result); i++)
-		weir__buf_printf(&answer, "%s%s", i > 0 ? " " : "",
-				 PQgetvalue(result, i, 0));
-	PQclear(result);
-	return weir__buf_str(&answer);
-}
-
-static const char *
-ask(weir_store *store, const char *sql)
-{
-	PGconn *pg = by_hand();
-	const char *answer = ask_on(pg, store, sql);
-
-	PQfinish(pg);
-	return answer;
-}
 
 /* End the connections of that sort. */
 static void
