@@ -11,8 +11,6 @@
  */
 #include "pg/hold_visit.h"
 
-#include "base/assert.h"
-
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,9 +44,9 @@ static void
 put_wants(struct pg_visit *v, struct exchange *x)
 {
 	for (size_t i = 0; i < v->want_count; i++) {
-		uint32_t count = v->wants[i].count, parts;
+		uint32_t count = v->wants[i].count;
+		uint32_t parts = (uint32_t)v->part_count;
 
-		parts = (uint32_t)v->part_count;
 		x->wants[i] = v->wants[i];
 		x->wants[i].count =
 			count / parts + (x->part < count % parts ? 1 : 0);
@@ -198,11 +196,10 @@ static void
 settle_lost(struct pg_visit *v, struct exchange *x)
 {
 	weir__pg_hold_forget(v->t->store, x->client, x->number);
-	if (v->turn->cancels && x->lost.len > 0 &&
-	    !weir__pg_is_doomed(v->holds, x->client))
-		weir__buf_append(v->turn->cancels, x->lost.data, x->lost.len);
 	if (weir__pg_is_doomed(v->holds, x->client))
 		v->turn->hold_until_ns = v->begun_ns;
+	else if (v->turn->cancels && x->lost.len > 0)
+		weir__buf_append(v->turn->cancels, x->lost.data, x->lost.len);
 	weir__buf_fini(&x->lost);
 }
 

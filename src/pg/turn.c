@@ -85,7 +85,9 @@ weir__pg_all_stale(struct weir_turn *turn, weir_error *reterr, const char *why)
 
 static void send_owner(struct pg_turn *t) WEIR_REQUIRES(t->conn->mu);
 static size_t send_cancels(struct pg_turn *t) WEIR_REQUIRES(t->conn->mu);
-static weir_status visit(struct pg_turn *t, weir_error *reterr)
+static weir_status send_all(struct pg_turn *t, weir_error *reterr)
+	WEIR_REQUIRES(t->conn->mu);
+static weir_status visit(struct pg_turn *t, bool *ret_lost, weir_error *reterr)
 	WEIR_REQUIRES(t->conn->mu);
 static weir_status visit_until_taken(struct pg_turn *t, bool *ret_lost,
 				     weir_error *reterr)
@@ -119,7 +121,7 @@ read_cancels(const PGresult *result, struct weir_buf *cancels)
 
 /* Send it all, once.  The results are there with OK. */
 static weir_status
-visit(struct pg_turn *t, weir_error *reterr)
+send_all(struct pg_turn *t, weir_error *reterr)
 {
 	weir_status status;
 
@@ -136,6 +138,16 @@ visit(struct pg_turn *t, weir_error *reterr)
 	if (t->missed)
 		(void)send_cancels(t);
 	return weir__pg_sync(t->conn, t->results, reterr);
+}
+
+/* *ret_lost: it may have been committed, and nobody knows. */
+static weir_status
+visit(struct pg_turn *t, bool *ret_lost, weir_error *reterr)
+{
+	weir_status status = send_all(t, reterr);
+
+	*ret_lost = t->conn->lost;
+	return status;
 }
 
 /* Everything was committed; what has come of it? */
@@ -156,7 +168,7 @@ read_all(struct pg_turn *t, weir_error *reterr)
 	return WEIR_OK;
 }
 
-/* It was refused; is there another way to say it?  *ret_lost: nobody knows. */
+/* If it is refused, is there another way to say it? */
 static weir_status
 visit_until_taken(struct pg_turn *t, bool *ret_lost, weir_error *reterr)
 {
@@ -164,23 +176,17 @@ visit_until_taken(struct pg_turn *t, bool *ret_lost, weir_error *reterr)
 
 	if (weir_now_ns() < t->conn->locked_until_ns)
 		(void)weir__pg_finish_leave_locked(t);
-	status = visit(t, reterr);
-	*ret_lost = t->conn->lost;
+	status = visit(t, ret_lost, reterr);
 	/* A job that does not hold its key may end, but not with the key. */
 	if (status != WEIR_OK && !*ret_lost && weir__pg_is_clash(reterr)) {
 		t->gives_keys_up = true;
-		status = visit(t, reterr);
-		*ret_lost = t->conn->lost;
+		status = visit(t, ret_lost, reterr);
 	}
-	if (status == WEIR_SYSTEM && !*ret_lost && weir__pg_finish_mend(t)) {
-		status = visit(t, reterr);
-		*ret_lost = t->conn->lost;
-	}
+	if (status == WEIR_SYSTEM && !*ret_lost && weir__pg_finish_mend(t))
+		status = visit(t, ret_lost, reterr);
 	if (status == WEIR_BUSY && !*ret_lost &&
-	    weir__pg_finish_leave_locked(t)) {
-		status = visit(t, reterr);
-		*ret_lost = t->conn->lost;
-	}
+	    weir__pg_finish_leave_locked(t))
+		status = visit(t, ret_lost, reterr);
 	return status;
 }
 
