@@ -32,6 +32,7 @@
 #include "pg/hold.h"
 
 #include "base/assert.h"
+#include "base/hash.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -96,18 +97,16 @@ weir__pg_cursors_free(struct weir_pg *store)
 	store->cursors = NULL;
 }
 
-/* FNV-1a. */
+/* Behind what is in seed. */
 static uint64_t
-hash_words(uint64_t hash, const char *const *words, size_t count)
+hash_words(uint64_t seed, const char *const *words, size_t count)
 {
-	for (size_t i = 0; i < count; i++)
-		for (const char *c = words[i];; c++) {
-			hash = (hash ^ (unsigned char)*c) *
-			       UINT64_C(1099511628211);
-			if (!*c)
-				break;
-		}
-	return hash;
+	for (size_t i = 0; i < count; i++) {
+		const uint64_t key[2] = {seed, i};
+
+		seed = weir__hash64(key, words[i], strlen(words[i]));
+	}
+	return seed;
 }
 
 /* Are they others than before? */
@@ -115,7 +114,7 @@ static uint64_t
 hash_kinds(const struct pg_turn *t)
 {
 	const struct weir_turn *turn = t->turn;
-	uint64_t hash = UINT64_C(14695981039346656037) + turn->kinds_left_out;
+	uint64_t hash = turn->kinds ? 1 + turn->kinds_left_out : 0;
 
 	hash = hash_words(hash, turn->kinds,
 			  turn->kinds ? turn->kind_count : 0);
