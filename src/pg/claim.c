@@ -18,6 +18,7 @@
  */
 #include "pg/claim.h"
 #include "pg/cursor.h"
+#include "pg/hold.h"
 #include "pg/limit.h"
 
 #include "base/assert.h"
@@ -90,11 +91,13 @@ static const struct pg_sql hold_sql = {
 	" AND j.priority = p.priority AND " IS_DUE
 	" AND j.scheduled_at >= coalesce(p.first, '-infinity')"
 	" AND " KIND_FITS " AND j.unique_key IS NULL"
-	" AND j.kind <> ALL ($8::text[]) AND (j.id >> 8 & $13) = $14"
-	" AND " IS_UNLIMITED " AND " IS_INNOCENT
-	" ORDER BY j.scheduled_at, j.id"
-	" LIMIT w.most FOR UPDATE OF j SKIP LOCKED) y LIMIT w.most) z) held"
-	" ON true"};
+	" AND j.kind <> ALL ($8::text[]) AND (j.id >> " PG_TEXT_OF(
+		PG_PART_BITS) " & $13) = $14"
+			      " AND " IS_UNLIMITED " AND " IS_INNOCENT
+			      " ORDER BY j.scheduled_at, j.id"
+			      " LIMIT w.most FOR UPDATE OF j SKIP LOCKED) y "
+			      "LIMIT w.most) z) held"
+			      " ON true"};
 
 /*
  * What may not be held: kinds ($17) that take long, and what is unique; as far

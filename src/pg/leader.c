@@ -43,16 +43,14 @@
 #include <time.h>
 #include <unistd.h>
 
-#define TTL_SECONDS    15
-#define TRUST_NS       ((TTL_SECONDS - 1) * WEIR_S)
-#define EVERY_NS       (5 * WEIR_S)
-#define JITTER_NS      WEIR_S
-#define HURRY_NS       (50 * WEIR_MS)
-#define RESIGN_TRIES   3
-#define ID_MAX         128
-#define TTL_TEXT_OF(n) #n
-#define TTL_TEXT(n)    TTL_TEXT_OF(n)
-#define TTL            "interval '" TTL_TEXT(TTL_SECONDS) " seconds'"
+#define TTL_SECONDS  15
+#define TRUST_NS     ((TTL_SECONDS - 1) * WEIR_S)
+#define EVERY_NS     (5 * WEIR_S)
+#define JITTER_NS    WEIR_S
+#define HURRY_NS     (50 * WEIR_MS)
+#define RESIGN_TRIES 3
+#define ID_MAX       128
+#define TTL          "interval '" PG_TEXT_OF(TTL_SECONDS) " seconds'"
 
 struct pg_leader {
 	/* fixed at creation */

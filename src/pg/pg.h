@@ -114,6 +114,10 @@ struct pg_sql {
 	const char *name, *text;
 };
 
+/* A number that is a macro, in a statement. */
+#define PG_TEXT_OF_(n) #n
+#define PG_TEXT_OF(n)  PG_TEXT_OF_(n)
+
 #define PG_PREPARED_MAX 96
 #define PG_SENT_MAX     64
 
